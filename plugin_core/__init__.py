@@ -1,0 +1,1 @@
+"""The regulariser: arrays in, arrays out. It knows no files and no RELION."""
