@@ -1,0 +1,36 @@
+# Each target sets up what it needs (see tools/setup.sh), so `make demo` works in a fresh clone.
+
+PY := .venv/bin/python
+STAMP := .venv/up-to-date
+
+.PHONY: help demo test pytest lint relion clean
+
+help:
+	@echo 'make demo    refine a small simulated data set with RELION and this plugin'
+	@echo 'make test    lint and all tests, those that drive RELION included where it is installed'
+	@echo 'make lint    ruff and mypy'
+	@echo 'make clean   remove everything that make has made'
+
+demo: $(STAMP) relion
+	.venv/bin/relion-external demo
+
+test: lint pytest
+
+pytest: $(STAMP) relion
+	$(PY) -m pytest
+
+lint: $(STAMP)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+relion:
+	@tools/setup.sh relion
+
+$(STAMP): setup.cfg pyproject.toml tools/setup.sh
+	@tools/setup.sh venv
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
