@@ -35,7 +35,8 @@ apt_install() {
 setup_venv() {
     local python=${PYTHON:-python3}
     if ! command -v "$python" >/dev/null; then
-        may_install || die "$python was not found; install Python 3.10 or newer."
+        [ "$python" = python3 ] && may_install ||
+            die "$python was not found; install Python 3.10 or newer (Debian and Ubuntu: python3)."
         apt_install python3 python3-venv
     fi
     local version
