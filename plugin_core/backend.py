@@ -1,0 +1,132 @@
+"""NumPy or CuPy: the only file that knows one from the other.
+
+Array code asks :func:`array_module` and :func:`fft_module` what its input is made of, so one
+function body serves both. FFTs on the CPU come from SciPy: multithreaded, single precision, and
+four times quicker to import than PyTorch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Array = Any
+"""A NumPy or CuPy array; the two share no base class."""
+
+
+class DeviceError(ValueError):
+    """The requested device is not there, or has too little memory."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where the arrays of one call live.
+
+    Attributes
+    ----------
+    name : str
+        ``"CPU"`` or ``"GPU <id>"``.
+    description : str
+        One phrase for the log: which device it is and why it was taken.
+    index : int or None
+        CUDA device number; None on the CPU.
+    """
+
+    name: str
+    description: str
+    index: int | None = None
+
+    @property
+    def xp(self) -> ModuleType:
+        """The array module: numpy, or cupy."""
+        return np if self.index is None else _import_cupy()
+
+    def free_bytes(self) -> int | None:
+        """Free memory of a GPU in bytes; None on the CPU."""
+        if self.index is None:
+            return None
+        with self.xp.cuda.Device(self.index):
+            return int(self.xp.cuda.runtime.memGetInfo()[0])
+
+
+def array_module(array: Array) -> ModuleType:
+    """Return numpy or cupy, whichever `array` belongs to."""
+    return _import_cupy() if type(array).__module__.partition(".")[0] == "cupy" else np
+
+
+def fft_module(array: Array) -> ModuleType:
+    """Return the SciPy-style FFT module for `array`: scipy.fft or cupyx.scipy.fft."""
+    if array_module(array) is np:
+        import scipy.fft
+
+        return scipy.fft
+    import cupyx.scipy.fft
+
+    return cupyx.scipy.fft  # type: ignore[no-any-return]
+
+
+def to_host(array: Array) -> np.ndarray:
+    """Return `array` as a NumPy array, copied from the GPU where it lies there."""
+    return array if array_module(array) is np else array_module(array).asnumpy(array)
+
+
+def select_device(request: str) -> Device:
+    """Choose where to compute.
+
+    Parameters
+    ----------
+    request : str
+        ``"cpu"``, a CUDA device number such as ``"0"``, or ``"auto"``: the first GPU when CuPy
+        sees one, else the CPU.
+
+    Raises
+    ------
+    DeviceError
+        If a GPU was asked for by number and is not there. ``"auto"`` never raises, and its
+        description says why the CPU was taken.
+    """
+    if request == "cpu":
+        return Device("CPU", "CPU (asked for)")
+    if request == "auto":
+        count, reason = _count_gpus()
+        return _open_gpu(0, "first GPU found") if count else Device("CPU", f"CPU ({reason})")
+    if not request.isdigit():
+        raise DeviceError(f"--gpu takes auto, cpu or a device number, not {request!r}")
+    count, reason = _count_gpus()
+    if int(request) >= count:
+        found = f"{count} GPU(s) found, numbered from 0" if count else reason
+        raise DeviceError(f"--gpu {request} was asked for, but there is no such GPU: {found}")
+    return _open_gpu(int(request), "asked for")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether `error` means that host or device memory ran out."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def _open_gpu(index: int, why: str) -> Device:
+    cupy = _import_cupy()
+    cupy.cuda.Device(index).use()
+    model = cupy.cuda.runtime.getDeviceProperties(index)["name"].decode()
+    return Device(f"GPU {index}", f"GPU {index}, {model} ({why})", index)
+
+
+def _count_gpus() -> tuple[int, str]:
+    """Return the number of GPUs and, when it is zero, the reason in words."""
+    try:
+        cupy = _import_cupy()
+    except ImportError:
+        return 0, "CuPy is not installed"
+    try:
+        return int(cupy.cuda.runtime.getDeviceCount()), "CuPy sees no GPU"
+    except Exception as error:  # the driver's own error classes differ from version to version
+        return 0, f"CuPy cannot reach a GPU: {error}"
+
+
+def _import_cupy() -> ModuleType:
+    import cupy
+
+    return cupy  # type: ignore[no-any-return]

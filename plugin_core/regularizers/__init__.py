@@ -1,0 +1,1 @@
+"""The regularisers: each a module with `regularize(inputs, parameters)` (see `interface`)."""

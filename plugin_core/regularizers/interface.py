@@ -1,0 +1,56 @@
+"""What every regulariser is given and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from plugin_core.backend import Array
+
+
+@dataclass(frozen=True)
+class RegularizerInput:
+    """One half-map and what is known of it. All maps are (N, N, N) float32 on one device.
+
+    Attributes
+    ----------
+    half_map : Array
+        Raw map: no prior, no mask, no filter.
+    partner : Array or None
+        The other raw half-map, for regularisers that compare the two.
+    support : Array
+        Soft mask, 0 to 1, of where there can be density.
+    noise_power : (shells,) float64
+        Noise power |rfftn|^2 of `half_map` per Fourier voxel, shell by shell.
+    voxel_size : float
+        In Å.
+    max_shell : int
+        Last shell that was measured.
+    """
+
+    half_map: Array
+    partner: Array | None
+    support: Array
+    noise_power: np.ndarray
+    voxel_size: float
+    max_shell: int
+
+
+@dataclass(frozen=True)
+class Regularized:
+    """A regularised map.
+
+    Attributes
+    ----------
+    volume : (N, N, N) float32
+    cutoff_angstrom : (N, N, N) float32
+        Local resolution cutoff in Å; 0 outside the support.
+    summary : dict
+        Figures for the log and the history.
+    """
+
+    volume: Array
+    cutoff_angstrom: Array
+    summary: dict[str, Any]

@@ -1,0 +1,137 @@
+"""A detergent belt around a transmembrane slab, drawn anew for every particle.
+
+The belt fills a rounded elliptical disc about the membrane axis except where the protein is. It
+has a dim core (detergent tails) and a brighter rim (head groups). Size, ellipticity, thickness and
+offset vary from particle to particle and its pseudo-atoms are never the same twice, so no average
+over particles resolves it: the disordered region that a local regulariser should notice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from plugin_core.simulation.projection import Atoms
+
+_ATOMS_PER_CUBIC_ANGSTROM = 0.045  # non-hydrogen atoms in protein, for the scale of the contrast
+_ELECTRONS_PER_ATOM = 6.7
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Where the membrane is: unit normal and centre (x, y, z), thickness, all in Å."""
+
+    axis: tuple[float, float, float]
+    centre: tuple[float, float, float]
+    thickness: float
+
+
+@dataclass(frozen=True)
+class BeltShape:
+    """Means and standard deviations over particles, in Å; contrasts relative to protein."""
+
+    width: float = 17.0
+    width_sd: float = 3.0
+    half_thickness: float = 18.0
+    half_thickness_sd: float = 2.0
+    ellipticity_sd: float = 0.10
+    offset_sd: float = 3.0
+    rim_contrast: float = 0.45
+    core_contrast: float = 0.15
+    rim_start: float = 0.8
+    clearance: float = 3.0
+    b_factor: float = 150.0
+    volume_per_atom: float = 40.0
+
+
+class BeltMaker:
+    """Draws belts for one protein.
+
+    Parameters
+    ----------
+    protein
+        The atoms the belt leaves room for.
+    slab
+        The membrane; the belt is centred on the atoms inside it.
+    shape
+        Distribution of the belts.
+    rng
+        Source of the pool of positions from which each belt takes its own few.
+    """
+
+    def __init__(
+        self, protein: Atoms, slab: Slab, shape: BeltShape, rng: np.random.Generator
+    ) -> None:
+        self._shape = shape
+        self._frame = _frame(np.asarray(slab.axis, dtype=np.float64))
+        centre = np.asarray(slab.centre, dtype=np.float64)
+        local = (protein.coordinates - centre) @ self._frame.T
+        inside = local[np.abs(local[:, 2]) < slab.thickness / 2]
+        if len(inside) < 3:
+            raise ValueError("the transmembrane slab holds no atoms; check its axis and centre")
+        in_plane_centre = np.append(inside[:, :2].mean(axis=0), 0.0)
+        self._centre = centre + in_plane_centre @ self._frame
+        radii = np.linalg.norm(inside[:, :2] - in_plane_centre[:2], axis=1)
+        self._protein_radius = float(np.percentile(radii, 90))
+        self._pool = self._draw_pool(protein, rng)
+
+    @property
+    def typical_radius(self) -> float:
+        """Outer radius in Å of a belt of mean width."""
+        return self._protein_radius + self._shape.width
+
+    def draw(self, rng: np.random.Generator) -> Atoms:
+        """Return the pseudo-atoms of one belt, in the frame of the protein's coordinates."""
+        shape = self._shape
+        radius = self._protein_radius + rng.normal(shape.width, shape.width_sd)
+        stretch = np.exp(rng.normal(0.0, shape.ellipticity_sd))
+        turn = rng.uniform(0.0, np.pi)
+        half_thickness = rng.normal(shape.half_thickness, shape.half_thickness_sd)
+        offset = rng.normal(0.0, shape.offset_sd, 3) * (1.0, 1.0, 0.3)
+
+        points = self._pool[rng.integers(self._pool_step) :: self._pool_step] - offset
+        u = np.cos(turn) * points[:, 0] + np.sin(turn) * points[:, 1]
+        v = np.cos(turn) * points[:, 1] - np.sin(turn) * points[:, 0]
+        outwards = np.hypot(u / (radius * stretch), v * stretch / radius)
+        level = (outwards**4 + (points[:, 2] / half_thickness) ** 4) ** 0.25
+        keep = level < 1.0
+        contrast = np.where(level[keep] > shape.rim_start, shape.rim_contrast, shape.core_contrast)
+        coordinates = (points[keep] + offset) @ self._frame + self._centre
+        return Atoms(
+            coordinates.astype(np.float32),
+            (contrast * self._electrons_per_point).astype(np.float32),
+            np.full(len(coordinates), shape.b_factor, dtype=np.float32),
+        )
+
+    @property
+    def _pool_step(self) -> int:
+        return 8
+
+    @property
+    def _electrons_per_point(self) -> float:
+        return self._shape.volume_per_atom * _ATOMS_PER_CUBIC_ANGSTROM * _ELECTRONS_PER_ATOM
+
+    def _draw_pool(self, protein: Atoms, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Positions (membrane frame) in the largest plausible belt, clear of the protein."""
+        shape = self._shape
+        reach = (self.typical_radius + 3.0 * (shape.width_sd + shape.offset_sd)) * np.exp(
+            3.0 * shape.ellipticity_sd
+        )
+        height = shape.half_thickness + 3.0 * (shape.half_thickness_sd + shape.offset_sd)
+        volume = 8.0 * reach**2 * height
+        count = int(volume / shape.volume_per_atom * self._pool_step)
+        points = rng.uniform(-1.0, 1.0, (count, 3)) * (reach, reach, height)
+        local = (protein.coordinates - self._centre) @ self._frame.T
+        distance, _ = cKDTree(local).query(points, distance_upper_bound=shape.clearance)
+        return points[np.isinf(distance)]
+
+
+def _frame(axis: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows: two directions in the membrane plane and its normal."""
+    normal = axis / np.linalg.norm(axis)
+    across = np.cross(normal, np.eye(3)[np.argmin(np.abs(normal))])
+    across /= np.linalg.norm(across)
+    return np.stack([across, np.cross(normal, across), normal])
