@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def test_every_module_in_commands_is_a_subcommand(capsys):
         cli.main(["--help"])
     printed = capsys.readouterr().out
     for name in files:
-        assert f"    {name} " in printed
+        assert re.search(rf"^    {name}\s", printed, re.MULTILINE)
 
 
 def test_exit_status_and_options_of_the_command_are_passed_on(add_command):

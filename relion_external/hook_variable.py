@@ -1,0 +1,117 @@
+"""The environment variable by which RELION finds its hook, and whether this program answers there.
+
+RELION runs ``<value> <STAR file>`` in ``/bin/sh``; without the variable it runs its own
+``relion_external_reconstruct`` and says nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from relion_external import __version__
+from relion_external.system import ask
+
+NAME = "RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE"
+RELIONS_OWN = "relion_external_reconstruct"
+
+
+@dataclass(frozen=True)
+class HookState:
+    """Result of trying the hook: a phrase on what answers, or the reason why it will not work.
+
+    Exactly one of the two is given.
+    """
+
+    answer: str | None = None
+    problem: str | None = None
+
+
+def suggestion() -> str:
+    """Shell command that sets the variable to the program of this very installation."""
+    script = Path(sys.executable).with_name("relion-external")
+    program = (
+        shlex.quote(str(script))
+        if script.exists()
+        else f"{shlex.quote(sys.executable)} -m relion_external"
+    )
+    return f'export {NAME}="{program} reconstruct"'
+
+
+def examine(value: str | None, limit_s: float = 20) -> HookState:
+    """Try the command in `value` as RELION would, with ``--version`` in place of the STAR file.
+
+    Parameters
+    ----------
+    value : str or None
+        The variable's value; None if it is not set.
+    limit_s : float
+        Seconds that the command may take to answer.
+    """
+    if value is None or not value.strip():
+        return HookState(
+            problem=f"{NAME} is {'not set' if value is None else 'empty'}, "
+            "so RELION would not run this program"
+        )
+    try:
+        program, arguments = _split(value)
+    except ValueError as error:
+        return HookState(problem=f"{NAME} is not a shell command ({error}): {value}")
+    if Path(program).name == RELIONS_OWN:
+        return HookState(problem=f"{NAME} names RELION's own {RELIONS_OWN}, not this program")
+    if shutil.which(program) is None:
+        return HookState(problem=f"{NAME} starts with {program}, which is not an executable file")
+    answer = ask(f"{value} --version", limit_s)
+    if answer.status is None:
+        return HookState(
+            problem=f"{NAME} gave no answer to --version within {limit_s:g} s: {value}"
+        )
+    version = re.search(r"^relion-external reconstruct (\S+)$", answer.stdout, re.MULTILINE)
+    if answer.status != 0 or version is None:
+        return HookState(problem=_wrong_answer(value, answer.status, answer.stdout, answer.stderr))
+    if version[1] != __version__:
+        return HookState(f"relion-external {version[1]}, another installation than this one")
+    if "reconstruct" in arguments:
+        complaint = _option_error(arguments[arguments.index("reconstruct") + 1 :])
+        if complaint:
+            return HookState(problem=f"{NAME} has a wrong option: {complaint}")
+    return HookState(f"relion-external {version[1]}")
+
+
+def _split(value: str) -> tuple[str, list[str]]:
+    """Program and arguments of a shell command, without assignments before it."""
+    words = shlex.split(value)
+    while words and re.match(r"[A-Za-z_]\w*=", words[0]):
+        words.pop(0)
+    if not words:
+        raise ValueError("no program named")
+    return words[0], words[1:]
+
+
+def _wrong_answer(value: str, status: int, stdout: str, stderr: str) -> str:
+    if re.search(r"^relion-external \d", stdout, re.MULTILINE):
+        return f"{NAME} lacks the subcommand: put the word reconstruct after {value}"
+    rejected = re.search(r"^relion-external( reconstruct)?: error: (.*)$", stderr, re.MULTILINE)
+    if rejected:
+        return f"{NAME} has a wrong option: {rejected[2]}"
+    printed = (stdout.strip() or stderr.strip() or "nothing").splitlines()[0]
+    return f"{NAME} is another program: {value} --version exited with {status}, printing {printed}"
+
+
+def _option_error(options: list[str]) -> str | None:
+    """What is wrong with options of ``reconstruct``, by its own parser; None if nothing."""
+    from relion_external.cli import build_parser
+
+    parser = build_parser(["reconstruct"])
+    with contextlib.redirect_stderr(io.StringIO()) as stderr:
+        try:
+            parser.parse_args(["reconstruct", *options, "run_it001_external_reconstruct.star"])
+        except SystemExit:
+            return stderr.getvalue().strip().splitlines()[-1].partition("error: ")[2]
+    return None
