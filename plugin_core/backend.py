@@ -65,7 +65,7 @@ def fft_module(array: Array) -> ModuleType:
         return scipy.fft
     import cupyx.scipy.fft
 
-    return cupyx.scipy.fft  # type: ignore[no-any-return]
+    return cupyx.scipy.fft
 
 
 def to_host(array: Array) -> np.ndarray:
@@ -129,4 +129,4 @@ def _count_gpus() -> tuple[int, str]:
 def _import_cupy() -> ModuleType:
     import cupy
 
-    return cupy  # type: ignore[no-any-return]
+    return cupy

@@ -172,26 +172,6 @@ def divisor(weight: Array, radius2: Array, radial: RadialWeights, prior: Prior |
     return xp.maximum(regularised_weight(weight, radius2, radial, prior), floor[radius2])
 
 
-def noise_power(radial: RadialWeights) -> np.ndarray:
-    """Noise power of the raw map that the accumulated weights predict.
-
-    A weight is a sum of CTF^2 / sigma^2, so its inverse is the noise variance of the data in
-    RELION's units: one real component of a transform divided by N^2.
-
-    Returns
-    -------
-    (max_shell + 1,) float64
-        Mean |rfftn|^2 of the noise of the raw map, per Fourier voxel; 0 where nothing was
-        measured.
-    """
-    means = radial.shell_means()
-    grid = radial.grid
-    sigma2 = np.zeros_like(means)
-    measured = means > 0
-    sigma2[measured] = 1 / (grid.padding**3 * means[measured])
-    return 2 * sigma2 * float(grid.box) ** 4
-
-
 def _check_weights(values: np.ndarray) -> None:
     smallest = float(values.min())
     if not np.isfinite(values.sum(dtype=np.float64)):

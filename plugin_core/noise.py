@@ -1,0 +1,48 @@
+"""Noise power of a raw half-map: by shell, per Fourier voxel of its unnormalised transform."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from plugin_core.backend import Array
+from plugin_core.fourier import shell_power
+from plugin_core.weights import RadialWeights
+
+
+def from_fsc(half_map: Array, support: Array, signal_fraction: np.ndarray) -> np.ndarray:
+    """Noise power from the part of the half-map's power that the FSC calls noise.
+
+    The power is taken inside the support, and the noise, which fills the box evenly, scaled up to
+    the whole of it.
+
+    Parameters
+    ----------
+    half_map, support : (N, N, N) float32
+    signal_fraction : (N // 2 + 1,) float64
+        FSC of the two half-maps, which is signal / (signal + noise) of each.
+
+    Returns
+    -------
+    (N // 2 + 1,) float64
+    """
+    covered = float((support**2).mean(dtype=np.float64))
+    power = shell_power(half_map * support, len(signal_fraction))
+    return (1 - np.clip(signal_fraction, 0, 1)) * power / covered
+
+
+def from_weights(radial: RadialWeights) -> np.ndarray:
+    """Noise power that the accumulated weights predict: for maps that have no other half.
+
+    A weight is a sum of CTF^2 / sigma^2, so its inverse is the noise variance of the data in
+    RELION's units: of one real component of a transform that was divided by N^2.
+
+    Returns
+    -------
+    (max_shell + 1,) float64
+        0 in shells where nothing was measured.
+    """
+    means = radial.shell_means()
+    sigma2 = np.zeros_like(means)
+    measured = means > 0
+    sigma2[measured] = 1 / (radial.grid.padding**3 * means[measured])
+    return 2 * sigma2 * float(radial.grid.box) ** 4

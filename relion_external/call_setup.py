@@ -1,0 +1,112 @@
+"""All that one answer is made from: the call, what is known of it, the device, the outputs."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from plugin_core.backend import Array, Device, DeviceError, select_device, to_host
+from plugin_core.masks import particle_sphere
+from relion_external.accumulated import Accumulated
+from relion_external.call_log import Stopwatch
+from relion_external.errors import UserError
+from relion_external.iteration import (
+    CLASSIFICATION,
+    HALF,
+    HookCall,
+    PreviousIteration,
+    read_call,
+    read_previous,
+    resolve_particle_diameter,
+    resolve_voxel_size,
+)
+from relion_external.outputs import Outputs, header_label, outputs_of
+from relion_external.threads import usable_threads
+from relion_external.volumes import read_map, write_map
+
+
+@dataclass
+class Job:
+    """All that one answer is made from."""
+
+    options: argparse.Namespace
+    call: HookCall
+    previous: PreviousIteration
+    outputs: Outputs
+    device: Device
+    threads: int
+    voxel_size: float
+    watch: Stopwatch
+
+    @cached_property
+    def accumulated(self) -> Accumulated:
+        """The arrays of this call."""
+        return Accumulated(
+            self.call, self.previous.data_dimension, self.options.gridding, self.device.xp
+        )
+
+    @cached_property
+    def support(self) -> Array:
+        """Soft mask of where there can be density: the user's, or the particle's sphere."""
+        if self.options.mask is not None:
+            return self.device.xp.asarray(read_mask(self.options.mask, self.call.box))
+        diameter = resolve_particle_diameter(
+            self.call, self.previous, self.options.particle_diameter
+        )
+        return particle_sphere(self.call.box, diameter, self.voxel_size, self.device.xp)
+
+    def write(self, path: Path, volume: Array, what: str) -> None:
+        """Write a map whose MRC label says `what` it is."""
+        with self.watch.stage("writing"):
+            write_map(path, to_host(volume), self.voxel_size, header_label(what))
+
+
+def read_mask(path: Path, box: int) -> np.ndarray:
+    """Read a soft mask of `box` voxels a side; UserError if it leaves [0, 1]."""
+    mask = read_map(path, box)
+    if mask.min() < -1e-3 or mask.max() > 1 + 1e-3 or not mask.any():
+        raise UserError(
+            f"{path} has values from {mask.min():.4g} to {mask.max():.4g}; "
+            "expected a mask from 0 to 1"
+        )
+    return np.clip(mask, 0, 1)
+
+
+def open_job(options: argparse.Namespace, watch: Stopwatch) -> Job:
+    """Read and check the call at `options.star`, and remove what an earlier attempt left.
+
+    Raises
+    ------
+    UserError
+        If something is missing, or RELION runs in a mode that cannot be served.
+    """
+    call = read_call(options.star)
+    previous = read_previous(call.name)
+    if previous.is_gradient:
+        raise UserError(
+            f"{previous.optimiser_path} says that RELION refines by gradient descent "
+            "(InitialModel, VDAM or SGD), where the arrays hold a gradient, not a map: "
+            "run it without --external_reconstruct"
+        )
+    if options.risk == "cross-half" and call.mode == CLASSIFICATION:
+        raise UserError("the risk cross-half needs half-sets, and a classification has none")
+    outputs = outputs_of(call, options.method)
+    outputs.remove_stale()
+    voxel_size = resolve_voxel_size(call, previous, options.angpix)
+    device = _device_for(call, options.gpu)
+    threads = usable_threads(options.j, shares_machine=call.mode == HALF)
+    return Job(options, call, previous, outputs, device, threads, voxel_size, watch)
+
+
+def _device_for(call: HookCall, request: str) -> Device:
+    """Device of this call: a list of GPUs is dealt out to half-sets, or to classes."""
+    devices = request.split(",")
+    turn = (call.name.half or call.name.number) - 1
+    try:
+        return select_device(devices[turn % len(devices)])
+    except DeviceError as error:
+        raise UserError(str(error)) from error

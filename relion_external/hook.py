@@ -1,0 +1,170 @@
+"""One answer to one call of RELION's external reconstruction.
+
+Read the call, reconstruct, regularise, cut at the evidence, write. What RELION deposits or measures
+resolution from is never touched: the result is the next reference only, and where it is the final
+map (the joined iteration), it is RELION's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import scipy.fft
+
+from plugin_core import cost, noise
+from plugin_core.backend import Array, is_out_of_memory
+from plugin_core.fourier import shell_to_angstrom
+from plugin_core.fsc import joined_fsc, last_shell_above
+from plugin_core.regularizers.interface import Regularized, RegularizerInput
+from plugin_core.regularizers.nonuniform import NonuniformParameters, regularize
+from plugin_core.spectral_trailing import trail, trailing_shell
+from relion_external import call_report
+from relion_external.call_log import Stopwatch, call_log
+from relion_external.call_setup import Job, open_job
+from relion_external.errors import UserError
+from relion_external.iteration import CLASSIFICATION, JOINED, HookCall, parse_name
+from relion_external.partner import partner_map
+
+log = logging.getLogger(__name__)
+
+
+def answer(options: argparse.Namespace) -> None:
+    """Answer the call whose STAR file is `options.star`, and print one line about it.
+
+    Raises
+    ------
+    UserError, LoggedError
+        Nothing is left at the result's name then.
+    """
+    parse_name(options.star)  # before a log is opened beside a file that is no call at all
+    with call_log(options.star.with_suffix(".log")):
+        job = open_job(options, Stopwatch())
+        call_report.log_start(job.call, job.previous, options, job.device, job.threads)
+        with scipy.fft.set_workers(job.threads), _memory_explained(job):
+            figures = _METHODS[options.method](job)
+        if options.clean:
+            _remove_arrays(job.call)
+        call_report.finish(job.call, job.outputs, options, job.device, job.watch, figures)
+
+
+def _uniform(job: Job) -> dict[str, Any]:
+    with job.watch.stage("reconstruction"):
+        volume = job.accumulated.wiener(job.options.minres_map)
+    job.write(job.outputs.result, volume, "Wiener-filtered (uniform) reconstruction")
+    return {}
+
+
+def _nonuniform(job: Job) -> dict[str, Any]:
+    with job.watch.stage("reconstruction"):
+        raw = job.accumulated.raw()
+    with job.watch.stage("regularisation"):
+        found = regularize(_inputs(job, raw), _parameters(job))
+    del raw
+    volume, figures = _trail(job, found)
+    if job.call.mode == JOINED:
+        job.write(job.outputs.regularized, volume, "non-uniform REGULARISED map, not for FSC")
+        with job.watch.stage("reconstruction"):
+            volume = job.accumulated.wiener(job.options.minres_map)
+        what = "Wiener-filtered (uniform) joined map"
+    else:
+        what = "non-uniform REGULARISED reference, not for FSC"
+    job.write(job.outputs.cutoff, found.cutoff_angstrom, "local resolution cutoff in Angstrom")
+    job.write(job.outputs.result, volume, what)
+    return found.summary | figures
+
+
+def _inputs(job: Job, raw: Array) -> RegularizerInput:
+    partner = None
+    if _risk(job) == "cross-half":
+        with job.watch.stage("other half"):
+            partner = partner_map(job.accumulated, job.previous, job.options.partner_timeout)
+    return RegularizerInput(
+        half_map=raw,
+        partner=partner,
+        support=job.support,
+        noise_power=_noise_power(job, raw),
+        voxel_size=job.voxel_size,
+        max_shell=job.call.max_shell,
+    )
+
+
+def _parameters(job: Job) -> NonuniformParameters:
+    options = job.options
+    return NonuniformParameters(_risk(job), options.order, options.levels, options.awf)
+
+
+def _risk(job: Job) -> str:
+    """Risk as asked for; the joined map has no other half, so it is always judged by its noise."""
+    return "split-noise" if job.call.mode == JOINED else job.options.risk
+
+
+def _noise_power(job: Job, raw: Array) -> np.ndarray:
+    if job.call.mode == CLASSIFICATION:
+        return noise.from_weights(job.accumulated.radial)
+    fsc = joined_fsc(job.call.fsc) if job.call.mode == JOINED else job.call.fsc
+    return noise.from_fsc(raw, job.support, fsc)
+
+
+def _trail(job: Job, found: Regularized) -> tuple[Array, dict[str, Any]]:
+    """Cut the map at the evidence of the raw half-maps, where there are any."""
+    if job.call.mode == CLASSIFICATION:
+        return found.volume, {}
+    fsc_shell = last_shell_above(job.call.fsc[: job.call.max_shell + 1])
+    figures = {"fsc_0143_angstrom": _rounded_angstrom(job, fsc_shell)}
+    if job.options.skip_spectral_trailing:
+        log.warning(
+            "spectral trailing is off: the reference may hold detail beyond what the half-maps "
+            "agree on, and the resolution may be inflated"
+        )
+        return found.volume, figures
+    shell = trailing_shell(job.call.fsc[: job.call.max_shell + 1], job.options.trailing_distance)
+    with job.watch.stage("trailing"):
+        volume = trail(found.volume, shell)
+    return volume, figures | {"trailing_angstrom": _rounded_angstrom(job, shell)}
+
+
+def _rounded_angstrom(job: Job, shell: int) -> float | None:
+    """Resolution of a shell in Å for the history; None for shell 0, which JSON cannot say."""
+    return round(shell_to_angstrom(shell, job.call.box, job.voxel_size), 3) if shell else None
+
+
+def _remove_arrays(call: HookCall) -> None:
+    for path in (call.data_real, call.data_imag, call.weight):
+        path.unlink(missing_ok=True)
+        log.info("removed %s", path)
+
+
+@contextmanager
+def _memory_explained(job: Job) -> Iterator[None]:
+    """Refuse what will not fit, and put an out-of-memory error into words."""
+    call = job.call
+    need = cost.predict(
+        call.box, call.padding, call.max_shell, job.options.levels, job.options.risk
+    ).device_bytes
+    free = job.device.free_bytes()
+    sentence = (
+        f"{job.device.name} has too little memory for box {call.box}: about {need / 1e9:.1f} GB "
+        "needed"
+    )
+    log.info("memory: about %.2f GB needed on the %s", need / 1e9, job.device.name)
+    if free is not None and free < need:
+        raise UserError(f"{sentence}, {free / 1e9:.1f} GB free; --gpu cpu uses the host's memory")
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        left = "" if free is None else f", {free / 1e9:.1f} GB were free"
+        raise UserError(f"{sentence}{left}; the allocation failed: {error}") from error
+
+
+_METHODS: dict[str, Callable[[Job], dict[str, Any]]] = {
+    "uniform": _uniform,
+    "nonuniform": _nonuniform,
+}
+"""Each writes the result of a job and returns figures for the history."""

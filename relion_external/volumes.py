@@ -1,0 +1,106 @@
+"""MRC files in and out, through mrcfile."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+
+from relion_external.errors import UserError
+
+
+def map_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Memory-map an MRC file without reading it.
+
+    Parameters
+    ----------
+    path : Path
+    shape : tuple of int
+        Shape in (z, y, x) order that the file must have.
+
+    Returns
+    -------
+    numpy.memmap of that shape, float32
+
+    Raises
+    ------
+    UserError
+        If the file is missing, truncated, not MRC, not float32, or of another shape.
+    """
+    found = _open(path)
+    if found.shape != shape:
+        raise UserError(
+            f"{path} has {_dimensions(found.shape)} values, but the STAR file asks for "
+            f"{_dimensions(shape)} (z, y, x)"
+        )
+    if found.dtype != np.float32:
+        raise UserError(f"{path} holds {found.dtype} values, expected 32-bit reals (MRC mode 2)")
+    return found
+
+
+def read_map(path: Path, box: int) -> np.ndarray:
+    """Read a (box, box, box) map as float32; UserError as for :func:`map_array`."""
+    return np.array(map_array(path, (box, box, box)))
+
+
+def write_map(path: Path, volume: np.ndarray, voxel_size: float, label: str) -> None:
+    """Write a map so that `path` is either whole and checked, or as it was before.
+
+    Parameters
+    ----------
+    path : Path
+    volume : (N, N, N) float32
+    voxel_size : float
+        In Å.
+    label : str
+        What the map is, for the MRC header; 80 characters at most.
+
+    Raises
+    ------
+    UserError
+        If the map has values that are not finite, or the file cannot be written.
+    """
+    if not np.isfinite(volume.sum(dtype=np.float64)):
+        raise UserError(f"{path} was not written: the map has values that are not finite")
+    temporary = temporary_name(path)
+    try:
+        _write(temporary, volume, voxel_size, label)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """Name under which `path` is written before it is complete."""
+    return path.with_name(path.name + ".tmp")
+
+
+def _write(path: Path, volume: np.ndarray, voxel_size: float, label: str) -> None:
+    with mrcfile.new(path, overwrite=True) as mrc:
+        mrc.set_data(np.ascontiguousarray(volume, dtype=np.float32))
+        mrc.voxel_size = voxel_size
+        mrc.add_label(label)
+    written = _open(path)
+    if written.shape != volume.shape or not np.array_equal(written[-1], volume[-1]):
+        raise OSError(f"read back {_dimensions(written.shape)} values that differ from the map's")
+
+
+def _open(path: Path) -> np.ndarray:
+    try:
+        with warnings.catch_warnings():
+            # Cell sizes of zero and the like: RELION's headers of the arrays mean nothing.
+            warnings.simplefilter("ignore")
+            return mrcfile.mmap(path, mode="r").data
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist (working directory: {Path.cwd()})") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as an MRC file: {error}") from error
+
+
+def _dimensions(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in shape)
