@@ -142,7 +142,7 @@ def _report_probe(report: Report, name: str, found: gpu_probe.Probe, consequence
     elif not found.gpus:
         report.row(name, f"{version}sees no GPU{consequence}")
     for number, gpu in enumerate(found.gpus):
-        memory = f"{_gigabytes(gpu.free_bytes)} of {_gigabytes(gpu.total_bytes)} free"
+        memory = f"{_size(gpu.free_bytes)} of {_size(gpu.total_bytes)} free"
         told = f"GPU {number}: {gpu.name}, {memory}"
         report.row(*(("", told) if number else (name, version + told)))
 
@@ -156,7 +156,7 @@ def report_machine(report: Report) -> None:
         f"{system.usable_cores()} of {os.cpu_count()} usable, {_threads()} of them by each of the "
         "two half-maps' hooks, which RELION starts together",
     )
-    report.row("memory", f"{_gigabytes(system.available_memory())} available")
+    report.row("memory", f"{_size(system.available_memory())} available")
 
 
 def report_relion(report: Report) -> None:
@@ -192,19 +192,24 @@ def report_box(report: Report, box: int, padding: float) -> None:
     free = shutil.disk_usage(Path.cwd()).free
     report.row(
         "RELION's arrays",
-        f"{_gigabytes(disk_bytes)} on disk for each half-map, {_gigabytes(2 * disk_bytes)} for "
-        f"both ({_gigabytes(free)} free here); RELION leaves them there",
+        f"{_size(disk_bytes)} on disk for each half-map, {_size(2 * disk_bytes)} for "
+        f"both ({_size(free)} free here); RELION leaves them there",
     )
     device = select_device("auto")
     cost = predict(box, padding)
-    memory = f"{_gigabytes(cost.host_bytes)} for each half-map, {_gigabytes(2 * cost.host_bytes)} "
-    report.row("peak memory", f"{memory} for both, which RELION starts together")
-    if device.index is not None:
-        report.row("peak GPU memory", f"{_gigabytes(cost.device_bytes)} for each half-map")
+    if device.index is None:
+        needed, free, what = 2 * cost.host_bytes, system.available_memory(), "memory"
+        both = f", {_size(needed)} for both, which RELION starts together"
+        report.row("peak memory", f"{_size(cost.host_bytes)} for each half-map{both}")
+    else:
+        needed, free, what = cost.device_bytes, device.free_bytes() or 0, "GPU memory"
+        report.row("peak GPU memory", f"{_size(needed)} for each half-map")
+    if needed > free:
+        report.problems.append(
+            f"this box needs {_size(needed)} of {what}, and {_size(free)} are free"
+        )
     seconds = cost.fft_points * seconds_per_fft_point(device)
     report.row("time of the FFTs", f"about {_duration(seconds)} for each half-map, {device.name}")
-    _compare(report, "memory", 2 * cost.host_bytes, system.available_memory())
-    _compare(report, "memory of the GPU", cost.device_bytes, device.free_bytes())
 
 
 def relion_arrays_bytes(box: int, padding: float) -> int:
@@ -244,15 +249,8 @@ def _threads() -> int:
     return usable_threads(None, shares_machine=True)
 
 
-def _compare(report: Report, what: str, needed: int, available: int | None) -> None:
-    if available is not None and needed > available:
-        report.problems.append(
-            f"this box needs {_gigabytes(needed)} of {what}, and {_gigabytes(available)} are free"
-        )
-
-
-def _gigabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e9:.1f} GB"
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.0f} MB" if size_bytes < 1e9 else f"{size_bytes / 1e9:.1f} GB"
 
 
 def _duration(seconds: float) -> str:

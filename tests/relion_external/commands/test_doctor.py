@@ -96,7 +96,7 @@ def test_the_packages_are_those_that_setup_cfg_requires():
         ),
         (
             Probe(True, "13.9", (Gpu("Card A", 10**10, 2 * 10**10), Gpu("Card B", 0, 10**9))),
-            "13.9, GPU 0: Card A, 10.0 GB of 20.0 GB free GPU 1: Card B, 0.0 GB of 1.0 GB free",
+            "13.9, GPU 0: Card A, 10.0 GB of 20.0 GB free GPU 1: Card B, 0 MB of 1.0 GB free",
         ),
     ],
 )
@@ -137,8 +137,15 @@ def test_box(capsys, cost):
     printed = " ".join(capsys.readouterr().out.split())
     # 3 arrays of 800 × 800 × 401 float32: 3.08 GB
     assert "3.1 GB on disk for each half-map, 6.2 GB for both" in printed
-    assert "peak memory 0.0 GB for each half-map, 0.0 GB for both" in printed
+    assert "peak memory 1 MB for each half-map, 2 MB for both" in printed
     assert "time of the FFTs about 5.0 s for each half-map, CPU" in printed
+
+
+def test_the_real_prediction_is_printed(capsys):
+    assert main(["doctor", "--box", "64"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^  peak memory +\d+ MB for each half-map", printed, re.M)
+    assert re.search(r"^  time of the FFTs +about \d+\.\d s for each half-map", printed, re.M)
 
 
 def test_too_little_memory_for_both_halves_is_a_problem(capsys, cost, monkeypatch):
