@@ -18,14 +18,15 @@ from plugin_core.simulation.projection import Atoms
 
 _ATOMS_PER_CUBIC_ANGSTROM = 0.045  # non-hydrogen atoms in protein, for the scale of the contrast
 _ELECTRONS_PER_ATOM = 6.7
+_GRID_STEP = 1.0  # Å, of the table that says where the protein is
 
 
 @dataclass(frozen=True)
 class Slab:
-    """Where the membrane is: unit normal and centre (x, y, z), thickness, all in Å."""
+    """Where the membrane is: normal (3,), centre (3,) as x, y, z in Å, thickness in Å."""
 
-    axis: tuple[float, float, float]
-    centre: tuple[float, float, float]
+    axis: NDArray[np.float32]
+    centre: NDArray[np.float32]
     thickness: float
 
 
@@ -58,13 +59,9 @@ class BeltMaker:
         The membrane; the belt is centred on the atoms inside it.
     shape
         Distribution of the belts.
-    rng
-        Source of the pool of positions from which each belt takes its own few.
     """
 
-    def __init__(
-        self, protein: Atoms, slab: Slab, shape: BeltShape, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, protein: Atoms, slab: Slab, shape: BeltShape) -> None:
         self._shape = shape
         self._frame = _frame(np.asarray(slab.axis, dtype=np.float64))
         centre = np.asarray(slab.centre, dtype=np.float64)
@@ -76,7 +73,8 @@ class BeltMaker:
         self._centre = centre + in_plane_centre @ self._frame
         radii = np.linalg.norm(inside[:, :2] - in_plane_centre[:2], axis=1)
         self._protein_radius = float(np.percentile(radii, 90))
-        self._pool = self._draw_pool(protein, rng)
+        self._reach = self._largest_extent()
+        self._free = self._tabulate_free_space(protein)
 
     @property
     def typical_radius(self) -> float:
@@ -92,7 +90,10 @@ class BeltMaker:
         half_thickness = rng.normal(shape.half_thickness, shape.half_thickness_sd)
         offset = rng.normal(0.0, shape.offset_sd, 3) * (1.0, 1.0, 0.3)
 
-        points = self._pool[rng.integers(self._pool_step) :: self._pool_step] - offset
+        count = int(8.0 * self._reach.prod() / shape.volume_per_atom)
+        points = rng.uniform(-self._reach, self._reach, (count, 3))
+        points = points[self._free[tuple(((points + self._reach) / _GRID_STEP).astype(int).T)]]
+        points -= offset
         u = np.cos(turn) * points[:, 0] + np.sin(turn) * points[:, 1]
         v = np.cos(turn) * points[:, 1] - np.sin(turn) * points[:, 0]
         outwards = np.hypot(u / (radius * stretch), v * stretch / radius)
@@ -107,26 +108,24 @@ class BeltMaker:
         )
 
     @property
-    def _pool_step(self) -> int:
-        return 8
-
-    @property
     def _electrons_per_point(self) -> float:
         return self._shape.volume_per_atom * _ATOMS_PER_CUBIC_ANGSTROM * _ELECTRONS_PER_ATOM
 
-    def _draw_pool(self, protein: Atoms, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Positions (membrane frame) in the largest plausible belt, clear of the protein."""
+    def _largest_extent(self) -> NDArray[np.float64]:
+        """Half the sides, along the membrane's frame, of a box that holds all but freak belts."""
         shape = self._shape
-        reach = (self.typical_radius + 3.0 * (shape.width_sd + shape.offset_sd)) * np.exp(
-            3.0 * shape.ellipticity_sd
-        )
-        height = shape.half_thickness + 3.0 * (shape.half_thickness_sd + shape.offset_sd)
-        volume = 8.0 * reach**2 * height
-        count = int(volume / shape.volume_per_atom * self._pool_step)
-        points = rng.uniform(-1.0, 1.0, (count, 3)) * (reach, reach, height)
+        radius = self.typical_radius + 3.0 * shape.width_sd + 3.0 * shape.offset_sd
+        radius *= np.exp(2.0 * shape.ellipticity_sd)
+        height = shape.half_thickness + 3.0 * shape.half_thickness_sd + shape.offset_sd
+        return np.ceil([radius, radius, height])
+
+    def _tabulate_free_space(self, protein: Atoms) -> NDArray[np.bool_]:
+        """Which cells of a grid over that box lie clear of the protein."""
+        axes = [np.arange(-reach, reach, _GRID_STEP) + _GRID_STEP / 2 for reach in self._reach]
+        cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
         local = (protein.coordinates - self._centre) @ self._frame.T
-        distance, _ = cKDTree(local).query(points, distance_upper_bound=shape.clearance)
-        return points[np.isinf(distance)]
+        distance, _ = cKDTree(local).query(cells, distance_upper_bound=self._shape.clearance)
+        return np.isinf(distance)
 
 
 def _frame(axis: NDArray[np.float64]) -> NDArray[np.float64]:

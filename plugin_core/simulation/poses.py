@@ -43,9 +43,7 @@ def random_orientations(count: int, rng: np.random.Generator) -> FloatArray:
     return np.stack([rot, tilt, psi], axis=1)
 
 
-def perturb_orientations(
-    angles: ArrayLike, degrees: float, rng: np.random.Generator
-) -> FloatArray:
+def perturb_orientations(angles: ArrayLike, degrees: float, rng: np.random.Generator) -> FloatArray:
     """Turn each orientation by exactly `degrees` about an axis drawn uniformly from the sphere."""
     matrices = euler_to_matrix(angles)
     axes = rng.normal(size=(len(matrices), 3))
