@@ -29,7 +29,7 @@ apt_install() {
     say "installing with apt: $*"
     # Package lists may be absent (containers) or old; if they cannot be had, install says so.
     as_root apt-get update -qq </dev/null || true
-    as_root apt-get install -y -qq --no-install-recommends "$@" </dev/null
+    as_root apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null
 }
 
 setup_venv() {
