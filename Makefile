@@ -11,12 +11,12 @@ help:
 	@echo 'make lint    ruff and mypy'
 	@echo 'make clean   remove everything that make has made'
 
-demo: $(STAMP) relion
+demo: relion $(STAMP)
 	.venv/bin/relion-external demo
 
 test: lint pytest
 
-pytest: $(STAMP) relion
+pytest: relion $(STAMP)
 	$(PY) -m pytest
 
 lint: $(STAMP)
