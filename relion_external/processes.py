@@ -1,0 +1,100 @@
+"""Run a long program with a log, a time limit and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from relion_external.errors import UserError
+
+_PATIENCE_S = 10.0  # between asking a program to end and ending it
+
+
+def run_to_the_end(
+    command: Sequence[str],
+    *,
+    working_folder: Path,
+    log_path: Path,
+    time_limit_s: float,
+    environment: dict[str, str],
+    on_wait: Callable[[], None] = lambda: None,
+) -> None:
+    """Run `command` until it ends; its output goes to `log_path`.
+
+    `on_wait` is called about once a second. If it raises, if the time limit passes or if this
+    program is interrupted, the command and all that it has started are ended first.
+
+    Raises
+    ------
+    UserError
+        If the command fails, with the last line of its log, or runs out of time.
+    """
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=working_folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + time_limit_s
+        try:
+            while True:
+                try:
+                    status = process.wait(timeout=1.0)
+                    break
+                except subprocess.TimeoutExpired:
+                    on_wait()
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"{command[0]} took longer than {time_limit_s:.0f} s and was ended; "
+                        f"see {log_path}"
+                    )
+        finally:
+            _end_session(process)
+    if status != 0:
+        raise UserError(f"{command[0]} ended with status {status}: {_last_words(log_path)}")
+
+
+def _end_session(process: subprocess.Popen[bytes]) -> None:
+    """End a process, politely first so that mpirun can end its ranks, and its whole session."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for left_over in _members_of_session(process.pid):
+        try:
+            os.kill(left_over, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def _members_of_session(session: int) -> list[int]:
+    """Process ids whose session is `session`; mpirun gives its ranks their own groups."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            pid = int(entry.name)
+            try:
+                if os.getsid(pid) == session:
+                    members.append(pid)
+            except (ProcessLookupError, PermissionError):
+                continue
+    return members
+
+
+def _last_words(log_path: Path) -> str:
+    """The last lines of a log that say something, for a message of one line."""
+    text = log_path.read_text(errors="replace").replace("\r", "\n")
+    lines = [line.strip() for line in text.splitlines() if line.strip(" -=")]
+    errors = [line for line in lines if "error" in line.lower()]
+    return f"{(errors or lines or ['it printed nothing'])[-1]} (see {log_path})"
