@@ -76,9 +76,7 @@ def _make_risk(
 ) -> Risk:
     masked = inputs.half_map * inputs.support
     if parameters.risk == "split-noise":
-        return SplitNoiseRisk(
-            masked, inputs.support, inputs.noise_power, cutoffs, parameters.order
-        )
+        return SplitNoiseRisk(masked, inputs.support, inputs.noise_power, cutoffs, parameters.order)
     if parameters.risk == "cross-half":
         if inputs.partner is None:
             raise ValueError("the cross-half risk needs the other half-map")
@@ -88,7 +86,9 @@ def _make_risk(
 
 def _summarise(inside: Array, cutoffs: np.ndarray, risk: str) -> dict[str, object]:
     """Percentiles in Å over the support; the 5th is the finest, the 95th the coarsest."""
-    finest, median, coarsest = (float(q) for q in array_module(inside).percentile(inside, (5, 50, 95)))
+    finest, median, coarsest = (
+        float(q) for q in array_module(inside).percentile(inside, (5, 50, 95))
+    )
     return {
         "risk": risk,
         "levels": len(cutoffs),
