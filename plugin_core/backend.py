@@ -7,6 +7,8 @@ four times quicker to import than PyTorch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -71,6 +73,42 @@ def fft_module(array: Array) -> ModuleType:
 def to_host(array: Array) -> np.ndarray:
     """Return `array` as a NumPy array, copied from the GPU where it lies there."""
     return array if array_module(array) is np else array_module(array).asnumpy(array)
+
+
+_SLAB_ELEMENTS = 1 << 15
+"""Elements handled at a time on the CPU: a few such arrays fit into a core's cache."""
+
+
+def for_slabs(array: Array, function: Callable[[slice], None]) -> None:
+    """Call `function` with slices of the first axis that together cover `array`.
+
+    Element-wise formulas then keep their temporaries in cache, and run on as many threads as
+    SciPy's transforms (``scipy.fft.set_workers``). On a GPU there is one slice, the whole.
+    """
+    length = array.shape[0]
+    if array_module(array) is not np:
+        function(slice(0, length))
+        return
+    depth = max(1, _SLAB_ELEMENTS * length // max(array.size, 1))
+    slabs = [slice(start, min(start + depth, length)) for start in range(0, length, depth)]
+    with ThreadPoolExecutor(fft_module(array).get_workers()) as pool:
+        for _ in pool.map(function, slabs):
+            pass
+
+
+def copy_where(target: Array, source: Array, condition: Array) -> None:
+    """Set `target` to `source` where `condition` holds; both float32, of one shape.
+
+    On the CPU the bits are mixed without a branch: numpy.copyto tests each element, which takes
+    seven times as long.
+    """
+    xp = array_module(target)
+    if xp is not np:
+        xp.copyto(target, source, where=condition)
+        return
+    bits = target.view(np.int32)
+    chosen = -condition.view(np.int8).astype(np.int32)  # all bits set where the condition holds
+    bits ^= (bits ^ source.view(np.int32)) & chosen
 
 
 def select_device(request: str) -> Device:

@@ -8,15 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from plugin_core.backend import Array, array_module
-from plugin_core.fourier import (
-    apply_radial,
-    irfftn,
-    radii,
-    raised_cosine_low_pass,
-    rfftn,
-    squared_radius,
-)
+from plugin_core.backend import Array
+from plugin_core.fourier import apply_radial, irfftn, radii, raised_cosine_low_pass, rfftn
 from plugin_core.fsc import last_shell_above
 
 EDGE_WIDTH = 3.0
@@ -35,5 +28,4 @@ def trail(volume: Array, shell: int) -> Array:
     """Low-pass `volume`, (N, N, N) float32, at `shell`, with a soft edge of 3 shells."""
     box = volume.shape[0]
     gain = raised_cosine_low_pass(radii(box), shell, EDGE_WIDTH)
-    transform = apply_radial(rfftn(volume), gain, squared_radius(box, array_module(volume)))
-    return irfftn(transform, box)
+    return irfftn(apply_radial(rfftn(volume), gain), box)

@@ -18,7 +18,7 @@ import pandas as pd
 import starfile
 from numpy.typing import NDArray
 
-from plugin_core.fourier import apply_radial, radii, raised_cosine_low_pass, squared_radius
+from plugin_core.fourier import apply_radial, radii, raised_cosine_low_pass
 from plugin_core.simulation.belt import BeltMaker, BeltShape, Slab
 from plugin_core.simulation.ctf import Optics, contrast_transfer
 from plugin_core.simulation.noise import draw_noise, signal_scale
@@ -201,7 +201,7 @@ def _low_pass(
 ) -> NDArray[np.complex64]:
     cutoff_shell = options.box * options.voxel_size / options.reference_resolution
     gain = raised_cosine_low_pass(radii(options.box), cutoff_shell, edge_width=2.0)
-    return apply_radial(transform, gain, squared_radius(options.box))
+    return apply_radial(transform, gain)
 
 
 def _optics_table(options: SimulationOptions) -> pd.DataFrame:

@@ -12,15 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from plugin_core.backend import Array, array_module
-from plugin_core.fourier import (
-    apply_radial,
-    butterworth,
-    irfftn,
-    rfftn,
-    shell_counts,
-    squared_radius,
-)
+from plugin_core.backend import Array, array_module, for_slabs
+from plugin_core.fourier import apply_radial, butterworth, irfftn, rfftn, shell_counts
 
 
 class Risk(Protocol):
@@ -62,23 +55,27 @@ class SplitNoiseRisk:
         cutoffs: np.ndarray,
         order: int,
     ) -> None:
-        xp = array_module(half_map)
         self._half_map = half_map
         self._transform = rfftn(half_map)
-        self._radius2 = squared_radius(half_map.shape[0], xp)
         self._support2 = support**2
         self._variance = noise_term(noise_power, half_map.shape[0], cutoffs, order)
 
     def filtered(self, gain: np.ndarray) -> list[Array]:
         """Return the filtered half-map."""
-        transform = apply_radial(self._transform, gain, self._radius2)
-        return [irfftn(transform, self._half_map.shape[0])]
+        return [irfftn(apply_radial(self._transform, gain), self._half_map.shape[0])]
 
     def difference(self, level: int, current: list[Array], previous: list[Array]) -> Array:
         """Return the change of the risk density from the level before."""
         (now,), (before,) = current, previous
         rise = np.float32(self._variance[level] - self._variance[level - 1])
-        return (before - now) * (2 * self._half_map - now - before) + rise * self._support2
+        result = array_module(now).empty_like(now)
+
+        def fill(z: slice) -> None:
+            rest = 2 * self._half_map[z] - now[z] - before[z]
+            result[z] = (before[z] - now[z]) * rest + rise * self._support2[z]
+
+        for_slabs(result, fill)
+        return result
 
 
 class CrossHalfRisk:
@@ -93,20 +90,25 @@ class CrossHalfRisk:
     def __init__(self, half_map: Array, partner: Array) -> None:
         self._maps = [half_map, partner]
         self._transforms = [rfftn(half_map), rfftn(partner)]
-        self._radius2 = squared_radius(half_map.shape[0], array_module(half_map))
 
     def filtered(self, gain: np.ndarray) -> list[Array]:
         """Return both half-maps, filtered."""
         box = self._maps[0].shape[0]
-        return [irfftn(apply_radial(t, gain, self._radius2), box) for t in self._transforms]
+        return [irfftn(apply_radial(t, gain), box) for t in self._transforms]
 
     def difference(self, level: int, current: list[Array], previous: list[Array]) -> Array:
         """Return the change of the risk density from the level before."""
-        terms = [
-            (now - before) * (now + before - 2 * other)
-            for now, before, other in zip(current, previous, self._maps[::-1], strict=True)
-        ]
-        return np.float32(0.5) * (terms[0] + terms[1])
+        result = array_module(current[0]).empty_like(current[0])
+
+        def fill(z: slice) -> None:
+            terms = [
+                (now[z] - before[z]) * (now[z] + before[z] - 2 * other[z])
+                for now, before, other in zip(current, previous, self._maps[::-1], strict=True)
+            ]
+            result[z] = np.float32(0.5) * (terms[0] + terms[1])
+
+        for_slabs(result, fill)
+        return result
 
 
 def noise_term(noise_power: np.ndarray, box: int, cutoffs: np.ndarray, order: int) -> np.ndarray:

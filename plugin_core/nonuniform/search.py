@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plugin_core.backend import Array, array_module
+from plugin_core.backend import Array, array_module, copy_where, for_slabs
 from plugin_core.fourier import butterworth, irfftn, radii, rfftn
 from plugin_core.nonuniform.levels import window_gain
 from plugin_core.nonuniform.risks import Risk
@@ -63,29 +63,50 @@ def search(
     """
     radius = radii(box)
     current = risk.filtered(butterworth(radius, cutoffs[0], order))
-    xp = array_module(current[0])
-    value = current[0].copy()
-    level = xp.zeros(value.shape, dtype=np.min_scalar_type(len(cutoffs)))
-    total_risk = xp.zeros_like(value)
-    least_risk = xp.zeros_like(value)
+    best = _Best(current[0], len(cutoffs))
     for index in range(1, len(cutoffs)):
         previous, current = current, risk.filtered(butterworth(radius, cutoffs[index], order))
-        difference = risk.difference(index, current, previous)
-        total_risk += _smooth(difference, window_gain(box, cutoffs[index], awf))
-        better = total_risk < least_risk
-        xp.copyto(least_risk, total_risk, where=better)
-        xp.copyto(value, current[0], where=better)
-        level[better] = index
+        rise = _smooth(risk.difference(index, current, previous), cutoffs[index], awf)
+        best.compare(index, rise, current[0])
         progress(index + 1, len(cutoffs))
-    return SearchResult(level, value)
+    return SearchResult(best.level, best.value)
 
 
-def _smooth(density: Array, gain: tuple[np.ndarray, np.ndarray]) -> Array:
-    """Convolve with a separable window given by its Fourier gains along a full and a half axis."""
-    xp = array_module(density)
-    full, half = (xp.asarray(axis) for axis in gain)
+class _Best:
+    """The level of least risk so far at every voxel; it starts with level 0."""
+
+    def __init__(self, value: Array, levels: int) -> None:
+        xp = array_module(value)
+        self.value = value.copy()
+        self.level = xp.zeros(value.shape, dtype=np.min_scalar_type(levels))
+        self._risk = xp.zeros_like(value)
+        self._least = xp.zeros_like(value)
+
+    def compare(self, index: int, rise: Array, value: Array) -> None:
+        """Take level `index`, whose risk is higher by `rise` than the last one's, where best."""
+        xp = array_module(value)
+
+        def update(z: slice) -> None:
+            risk, least, level = self._risk[z], self._least[z], self.level[z]
+            risk += rise[z]
+            better = risk < least
+            xp.minimum(least, risk, out=least)
+            copy_where(self.value[z], value[z], better)
+            # Levels come in ascending order, so the last one that was better is the greatest.
+            xp.maximum(level, better * self.level.dtype.type(index), out=level)
+
+        for_slabs(value, update)
+
+
+def _smooth(density: Array, cutoff: float, awf: float) -> Array:
+    """Convolve with the window of the level of this cutoff; `density` may be overwritten."""
+    box = density.shape[0]
+    full, half = (array_module(density).asarray(axis) for axis in window_gain(box, cutoff, awf))
+    plane = full[:, None] * half
     transform = rfftn(density)
-    transform *= full[:, None, None]
-    transform *= full[:, None]
-    transform *= half
-    return irfftn(transform, density.shape[0])
+
+    def multiply(z: slice) -> None:
+        transform[z] *= full[z, None, None] * plane
+
+    for_slabs(transform, multiply)
+    return irfftn(transform, box)
