@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -58,7 +59,12 @@ def test_this_machine():
 
 def test_ask_returns_what_was_printed_and_the_status():
     assert system.ask("echo out; echo err >&2; exit 3", 20) == system.Answer(3, "out\n", "err\n")
-    assert system.ask([sys.executable, "-c", "print(input())"], 20).status == 1  # no input
+
+
+def test_a_program_that_reads_finds_no_input():
+    code = "from relion_external.system import ask; print(ask('cat', 20))"
+    done = subprocess.run([sys.executable, "-c", code], input="x", capture_output=True, text=True)
+    assert done.stdout == f"{system.Answer(0)}\n"
 
 
 def wait_for_end(pid: int) -> None:
