@@ -27,7 +27,7 @@ from relion_external import call_report
 from relion_external.call_log import Stopwatch, call_log
 from relion_external.call_setup import Job, open_job
 from relion_external.errors import UserError
-from relion_external.iteration import CLASSIFICATION, JOINED, HookCall, parse_name
+from relion_external.iteration import CLASSIFICATION, HALF, JOINED, parse_name
 from relion_external.partner import partner_map
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def answer(options: argparse.Namespace) -> None:
         with scipy.fft.set_workers(job.threads), _memory_explained(job):
             figures = _METHODS[options.method](job)
         if options.clean:
-            _remove_arrays(job.call)
+            _remove_arrays(job)
         call_report.finish(job.call, job.outputs, options, job.device, job.watch, figures)
 
 
@@ -133,7 +133,11 @@ def _rounded_angstrom(job: Job, shell: int) -> float | None:
     return round(shell_to_angstrom(shell, job.call.box, job.voxel_size), 3) if shell else None
 
 
-def _remove_arrays(call: HookCall) -> None:
+def _remove_arrays(job: Job) -> None:
+    call = job.call
+    if call.mode == HALF and _risk(job) == "cross-half":
+        log.warning("--clean does nothing with --risk cross-half: the other half needs the arrays")
+        return
     for path in (call.data_real, call.data_imag, call.weight):
         path.unlink(missing_ok=True)
         log.info("removed %s", path)
