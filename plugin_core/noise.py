@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from plugin_core.backend import Array
+from plugin_core.backend import Array, array_module
 from plugin_core.fourier import shell_power
+from plugin_core.masks import soft_sphere
 from plugin_core.weights import RadialWeights
 
 
@@ -46,3 +47,27 @@ def from_weights(radial: RadialWeights) -> np.ndarray:
     measured = means > 0
     sigma2[measured] = 1 / (radial.grid.padding**3 * means[measured])
     return 2 * sigma2 * float(radial.grid.box) ** 4
+
+
+def from_solvent(half_map: Array, support: Array) -> np.ndarray:
+    """Noise power from what lies around the support: for a half-map alone, without weights.
+
+    Only the sphere of radius N / 2 counts, since maps are often blank beyond it.
+
+    Returns
+    -------
+    (N // 2 + 1,) float64
+
+    Raises
+    ------
+    ValueError
+        If less than a twentieth of the box is solvent in this sense.
+    """
+    box = half_map.shape[0]
+    solvent = (1 - support) * soft_sphere(box, box / 2 - 5, 5.0, array_module(half_map))
+    covered = float((solvent**2).mean(dtype=np.float64))
+    if covered < 0.05:
+        raise ValueError(
+            f"only {100 * covered:.0f} % of the box is solvent, too little to measure the noise in"
+        )
+    return shell_power(half_map * solvent, box // 2 + 1) / covered
