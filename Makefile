@@ -3,13 +3,14 @@
 PY := .venv/bin/python
 STAMP := .venv/up-to-date
 
-.PHONY: help demo test pytest lint relion clean
+.PHONY: help demo test pytest lint bench relion clean
 
 help:
 	@echo 'make demo    refine a small simulated data set with RELION and this plugin'
 	@echo 'make test    lint and all tests, those that drive RELION included where it is installed'
 	@echo 'make lint    ruff and mypy'
-	@echo 'make clean   remove everything that make has made'
+	@echo 'make bench   pose accuracy on simulated sets, against the truth (long)'
+	@echo 'make clean   remove what make has made, results of the benchmark excepted'
 
 demo: relion $(STAMP)
 	.venv/bin/relion-external demo
@@ -24,6 +25,9 @@ lint: $(STAMP)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+bench: relion $(STAMP)
+	$(PY) benchmarks/pose_accuracy.py --out relion-external-bench --options ''
+
 relion:
 	@tools/setup.sh relion
 
@@ -32,5 +36,5 @@ $(STAMP): setup.cfg pyproject.toml tools/setup.sh
 	@touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv relion-external-demo .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

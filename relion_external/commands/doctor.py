@@ -53,11 +53,12 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--padding takes RELION's padding factor, 1 or more, not {args.padding:g}")
     report = Report()
     report_python(report)
+    packages_work = not report.problems
     report_gpus(report)
     report_machine(report)
     report_relion(report)
     report_hook(report)
-    if args.box is not None and not report.problems:
+    if args.box is not None and packages_work:
         report_box(report, args.box, args.padding)
     print(report.text())
     return 1 if report.problems else 0

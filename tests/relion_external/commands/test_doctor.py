@@ -72,7 +72,7 @@ def test_not_ready_without_the_variable(capsys, monkeypatch):
 
 def test_a_package_that_cannot_be_imported_is_a_problem(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    assert main(["doctor"]) == 1
+    assert main(["doctor", "--box", "64"]) == 1
     printed = capsys.readouterr().out
     assert re.search(r"^  tqdm +cannot be imported: ", printed, re.M)
     assert f"Not ready: {sys.executable} cannot import the package tqdm." in printed
@@ -146,6 +146,12 @@ def test_the_real_prediction_is_printed(capsys):
     printed = capsys.readouterr().out
     assert re.search(r"^  peak memory +\d+ MB for each half-map", printed, re.M)
     assert re.search(r"^  time of the FFTs +about \d+\.\d s for each half-map", printed, re.M)
+
+
+def test_box_is_told_whether_or_not_the_variable_is_set(capsys, cost, monkeypatch):
+    monkeypatch.delenv(hook_variable.NAME)
+    assert main(["doctor", "--box", "64"]) == 1
+    assert "peak memory" in capsys.readouterr().out
 
 
 def test_too_little_memory_for_both_halves_is_a_problem(capsys, cost, monkeypatch):
