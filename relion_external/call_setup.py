@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from plugin_core.backend import Array, Device, DeviceError, select_device, to_host
 from plugin_core.masks import particle_sphere
 from relion_external.accumulated import Accumulated
@@ -26,7 +24,7 @@ from relion_external.iteration import (
 )
 from relion_external.outputs import Outputs, header_label, outputs_of
 from relion_external.threads import usable_threads
-from relion_external.volumes import read_map, write_map
+from relion_external.volumes import read_mask, write_map
 
 
 @dataclass
@@ -63,17 +61,6 @@ class Job:
         """Write a map whose MRC label says `what` it is."""
         with self.watch.stage("writing"):
             write_map(path, to_host(volume), self.voxel_size, header_label(what))
-
-
-def read_mask(path: Path, box: int) -> np.ndarray:
-    """Read a soft mask of `box` voxels a side; UserError if it leaves [0, 1]."""
-    mask = read_map(path, box)
-    if mask.min() < -1e-3 or mask.max() > 1 + 1e-3 or not mask.any():
-        raise UserError(
-            f"{path} has values from {mask.min():.4g} to {mask.max():.4g}; "
-            "expected a mask from 0 to 1"
-        )
-    return np.clip(mask, 0, 1)
 
 
 def open_job(options: argparse.Namespace, watch: Stopwatch) -> Job:

@@ -10,6 +10,7 @@ import mrcfile
 import numpy as np
 
 from relion_external.errors import UserError
+from relion_external.volumes import Placement
 
 _PARTNER_NAMES = (
     (re.compile(r"half1"), "half2"),  # RELION
@@ -32,17 +33,14 @@ class ExternalMap:
         In (z, y, x) order, whatever the order in the file.
     voxel_size : float
         In Å; 0 where the header does not tell.
-    origin : tuple of float
-        Header origin (x, y, z) in Å.
-    start : tuple of int
-        Header start indices (x, y, z).
+    placement : Placement
+        Where the map lies.
     """
 
     path: Path
     volume: np.ndarray
     voxel_size: float
-    origin: tuple[float, float, float]
-    start: tuple[int, int, int]
+    placement: Placement
 
 
 def find_partner(path: Path) -> Path | None:
@@ -78,15 +76,16 @@ def read_external_map(path: Path) -> ExternalMap:
         raise UserError(f"{path} is {shape} voxels; expected a cube (pad it to one)")
     if np.iscomplexobj(volume) or not np.isfinite(volume.sum(dtype=np.float64)):
         raise UserError(f"{path} holds values that are complex or not finite")
-    if sorted(order) == [1, 2, 3]:
-        volume = volume.transpose([order.index(axis) for axis in (3, 2, 1)])
+    if sorted(order) != [1, 2, 3]:
+        raise UserError(f"{path} names its axes {order}; expected a permutation of 1, 2, 3")
+    volume = volume.transpose([order.index(axis) for axis in (3, 2, 1)])
     starts = dict(zip(order, (header.nzstart, header.nystart, header.nxstart), strict=True))
+    origin = header.origin
     return ExternalMap(
         path=path,
         volume=np.ascontiguousarray(volume, dtype=np.float32),
         voxel_size=_voxel_size(path, header),
-        origin=tuple(float(header.origin[axis]) for axis in "xyz"),  # type: ignore[arg-type]
-        start=tuple(int(starts.get(axis, 0)) for axis in (1, 2, 3)),  # type: ignore[arg-type]
+        placement=Placement((origin.x, origin.y, origin.z), (starts[1], starts[2], starts[3])),
     )
 
 

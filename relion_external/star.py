@@ -36,6 +36,15 @@ PARTICLE_DIAMETER = "rlnParticleDiameter"
 DATA_DIMENSION = "rlnDataDimensionality"
 GRADIENT_FLAGS = ("rlnDoGradientRefine", "rlnDoStochasticGradientDescent")
 
+# postprocess.star
+SHELL = "rlnSpectralIndex"
+RESOLUTION = "rlnResolution"
+RESOLUTION_ANGSTROM = "rlnAngstromResolution"
+FSC_CORRECTED = "rlnFourierShellCorrelationCorrected"
+FSC_UNMASKED = "rlnFourierShellCorrelationUnmaskedMaps"
+FSC_MASKED = "rlnFourierShellCorrelationMaskedMaps"
+FSC_RANDOMISED = "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps"
+
 _REQUIRED = object()
 
 

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import mrcfile
 import numpy as np
 
 from relion_external.errors import UserError
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a map lies, as its MRC header says it.
+
+    Attributes
+    ----------
+    origin : tuple of float
+        Header origin (x, y, z) in Å.
+    start : tuple of int
+        Header start indices (x, y, z).
+    """
+
+    origin: tuple[float, float, float]
+    start: tuple[int, int, int]
+
+
+AT_ORIGIN = Placement((0.0, 0.0, 0.0), (0, 0, 0))
+"""Placement of all of RELION's maps."""
 
 
 def map_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -46,7 +67,24 @@ def read_map(path: Path, box: int) -> np.ndarray:
     return np.array(map_array(path, (box, box, box)))
 
 
-def write_map(path: Path, volume: np.ndarray, voxel_size: float, label: str) -> None:
+def read_mask(path: Path, box: int) -> np.ndarray:
+    """Read a soft mask of `box` voxels a side; UserError if it leaves [0, 1]."""
+    mask = read_map(path, box)
+    if mask.min() < -1e-3 or mask.max() > 1 + 1e-3 or not mask.any():
+        raise UserError(
+            f"{path} has values from {mask.min():.4g} to {mask.max():.4g}; "
+            "expected a mask from 0 to 1"
+        )
+    return np.clip(mask, 0, 1)
+
+
+def write_map(
+    path: Path,
+    volume: np.ndarray,
+    voxel_size: float,
+    label: str,
+    placement: Placement = AT_ORIGIN,
+) -> None:
     """Write a map so that `path` is either whole and checked, or as it was before.
 
     Parameters
@@ -57,6 +95,8 @@ def write_map(path: Path, volume: np.ndarray, voxel_size: float, label: str) -> 
         In Å.
     label : str
         What the map is, for the MRC header; 80 characters at most.
+    placement : Placement
+        Where the map lies, so that it is shown on top of the one it was made from.
 
     Raises
     ------
@@ -67,7 +107,7 @@ def write_map(path: Path, volume: np.ndarray, voxel_size: float, label: str) -> 
         raise UserError(f"{path} was not written: the map has values that are not finite")
     temporary = temporary_name(path)
     try:
-        _write(temporary, volume, voxel_size, label)
+        _write(temporary, volume, voxel_size, label, placement)
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -80,10 +120,14 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(path.name + ".tmp")
 
 
-def _write(path: Path, volume: np.ndarray, voxel_size: float, label: str) -> None:
+def _write(
+    path: Path, volume: np.ndarray, voxel_size: float, label: str, placement: Placement
+) -> None:
     with mrcfile.new(path, overwrite=True) as mrc:
         mrc.set_data(np.ascontiguousarray(volume, dtype=np.float32))
         mrc.voxel_size = voxel_size
+        mrc.header.origin.x, mrc.header.origin.y, mrc.header.origin.z = placement.origin
+        mrc.nstart = placement.start
         mrc.add_label(label)
     written = _open(path)
     if written.shape != volume.shape or not np.array_equal(written[-1], volume[-1]):

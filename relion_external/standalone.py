@@ -1,0 +1,217 @@
+"""Regularise two raw half-maps without RELION: read, filter, cut at the evidence, write."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.fft
+
+from plugin_core import noise
+from plugin_core.backend import Array, Device, DeviceError, select_device
+from plugin_core.fourier import shell_to_angstrom
+from plugin_core.fsc import fourier_shell_correlation, last_shell_above
+from plugin_core.masks import particle_sphere
+from plugin_core.regularizers.interface import Regularized, RegularizerInput
+from plugin_core.regularizers.nonuniform import NonuniformParameters, regularize
+from plugin_core.spectral_trailing import trail, trailing_shell
+from plugin_core.symmetry import symmetrise
+from relion_external import star
+from relion_external.call_log import call_log
+from relion_external.errors import UserError
+from relion_external.half_map_pair import ExternalMap, find_partner, read_external_map, read_pair
+from relion_external.progress import progress_bar
+from relion_external.standalone_outputs import write_chimerax, write_fsc_table, write_maps
+from relion_external.threads import usable_threads
+from relion_external.volumes import read_map, read_mask
+
+log = logging.getLogger(__name__)
+
+DEFAULT_DIAMETER = 0.85
+"""Particle diameter as a fraction of the box, where neither it nor a mask is given."""
+
+
+@dataclass(frozen=True)
+class HalfMaps:
+    """One or two half-maps, ready to be regularised.
+
+    Attributes
+    ----------
+    files : list of ExternalMap
+    volumes : list of (N, N, N) float32
+        On the device, symmetry imposed.
+    support : (N, N, N) float32
+    voxel_size : float
+        In Å.
+    fsc : (N // 2 + 1,) float64 or None
+        Of the two half-maps within the support; None for one alone.
+    """
+
+    files: list[ExternalMap]
+    volumes: list[Array]
+    support: Array
+    voxel_size: float
+    fsc: np.ndarray | None
+
+    @property
+    def box(self) -> int:
+        """Voxels a side."""
+        return int(self.volumes[0].shape[0])
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of the half-maps.
+
+    Attributes
+    ----------
+    regularized : list of Regularized
+        One for each half-map, before trailing.
+    volumes : list of (N, N, N) float32
+        The same maps, cut at `trailing_shell`.
+    trailing_shell : int or None
+    """
+
+    regularized: list[Regularized]
+    volumes: list[Array]
+    trailing_shell: int | None
+
+
+def regularize_half_maps(options: argparse.Namespace) -> None:
+    """Regularise the maps at `options.i` and `options.i2`, and write all outputs.
+
+    Raises
+    ------
+    UserError, LoggedError
+        If an input cannot be used, or an output cannot be written.
+    """
+    with call_log(options.o.with_name(f"{options.o.name}_regularize.log")):
+        device = _device(options.gpu)
+        with scipy.fft.set_workers(usable_threads(options.j, shares_machine=False)):
+            maps = _prepare(options, device)
+            result = _regularize(maps, options)
+            _write(maps, result, options)
+
+
+def _device(request: str) -> Device:
+    try:
+        device = select_device(request.split(",")[0])
+    except DeviceError as error:
+        raise UserError(str(error)) from error
+    log.info("device: %s", device.description)
+    return device
+
+
+def _prepare(options: argparse.Namespace, device: Device) -> HalfMaps:
+    files = _read(options)
+    box = files[0].volume.shape[0]
+    voxel_size = options.angpix or files[0].voxel_size
+    if not voxel_size:
+        raise UserError(f"{files[0].path} does not tell its voxel size; give --angpix")
+    try:
+        volumes = [symmetrise(device.xp.asarray(file.volume), options.sym) for file in files]
+    except ValueError as error:
+        raise UserError(f"--sym {options.sym}: {error}") from error
+    support = _support(options, device, box, voxel_size)
+    fsc = None
+    if len(volumes) == 2:
+        fsc = fourier_shell_correlation(*(volume * support for volume in volumes))
+    return HalfMaps(files, volumes, support, voxel_size, fsc)
+
+
+def _read(options: argparse.Namespace) -> list[ExternalMap]:
+    second = options.i2 or find_partner(options.i)
+    if second is not None:
+        log.info("half-maps: %s, %s", options.i, second)
+        return list(read_pair(options.i, second))
+    alone = read_external_map(options.i)
+    log.warning(
+        "no second half-map was given or found by its name: the noise is measured in the "
+        "solvent, and without an FSC there is no spectral trailing"
+    )
+    return [alone]
+
+
+def _support(options: argparse.Namespace, device: Device, box: int, voxel_size: float) -> Array:
+    if options.mask is not None:
+        return device.xp.asarray(read_mask(options.mask, box))
+    diameter = options.particle_diameter
+    if diameter is None:
+        diameter = DEFAULT_DIAMETER * box * voxel_size
+        log.info("particle diameter: taken as %g of the box, %.0f Å", DEFAULT_DIAMETER, diameter)
+    return particle_sphere(box, diameter, voxel_size, device.xp)
+
+
+def _regularize(maps: HalfMaps, options: argparse.Namespace) -> Result:
+    parameters = NonuniformParameters(options.risk, options.order, options.levels, options.awf)
+    shell = None
+    if maps.fsc is not None and not options.skip_spectral_trailing:
+        shell = trailing_shell(maps.fsc, options.trailing_distance)
+    if options.skip_spectral_trailing:
+        log.warning("spectral trailing is off: the maps may hold detail beyond what they agree on")
+    found = []
+    with progress_bar(options.levels * len(maps.volumes), "regularising", "level") as bar:
+        for inputs in _inputs(maps):
+            try:
+                found.append(regularize(inputs, parameters, lambda done, total: bar.update(1)))
+            except ValueError as error:
+                raise UserError(str(error)) from error
+            bar.update(1)
+    volumes = [each.volume if shell is None else trail(each.volume, shell) for each in found]
+    return Result(found, volumes, shell)
+
+
+def _inputs(maps: HalfMaps) -> list[RegularizerInput]:
+    partners = maps.volumes[::-1] if maps.fsc is not None else [None]
+    return [
+        RegularizerInput(
+            half_map=volume,
+            partner=partner,
+            support=maps.support,
+            noise_power=_noise_power(volume, maps),
+            voxel_size=maps.voxel_size,
+            max_shell=maps.box // 2,
+        )
+        for volume, partner in zip(maps.volumes, partners, strict=True)
+    ]
+
+
+def _noise_power(volume: Array, maps: HalfMaps) -> np.ndarray:
+    if maps.fsc is not None:
+        return noise.from_fsc(volume, maps.support, maps.fsc)
+    try:
+        return noise.from_solvent(volume, maps.support)
+    except ValueError as error:
+        raise UserError(
+            f"{maps.files[0].path}: {error}; give a smaller --particle_diameter"
+        ) from error
+
+
+def _write(maps: HalfMaps, result: Result, options: argparse.Namespace) -> None:
+    cutoffs = [each.cutoff_angstrom for each in result.regularized]
+    paths = write_maps(options.o, result.volumes, cutoffs, maps.voxel_size, maps.files[0].placement)
+    level = 3 * float(np.std(read_map(paths["regularized"], maps.box)))
+    write_chimerax(options.o, paths["regularized"], paths["cutoff"], level)
+    if maps.fsc is not None:
+        unmasked = fourier_shell_correlation(*maps.volumes)
+        curves = {star.FSC_UNMASKED: unmasked, star.FSC_MASKED: maps.fsc}
+        write_fsc_table(options.o, curves, maps.voxel_size)
+    print(_line(maps, result, paths["regularized"]), flush=True)
+
+
+def _line(maps: HalfMaps, result: Result, path: Path) -> str:
+    """One sentence on the outcome."""
+    summary = result.regularized[0].summary
+    parts = [
+        f"{path}: local cutoff median {summary['cutoff_median_angstrom']:.1f} Å (5th to 95th "
+        f"percentile {summary['cutoff_5th_percentile_angstrom']:.1f} to "
+        f"{summary['cutoff_95th_percentile_angstrom']:.1f} Å)"
+    ]
+    if maps.fsc is not None:
+        shell = last_shell_above(maps.fsc)
+        resolution = shell_to_angstrom(shell, maps.box, maps.voxel_size)
+        parts.append(f"FSC of the raw half-maps 0.143 at {resolution:.1f} Å")
+    return ", ".join(parts)
