@@ -31,11 +31,18 @@ def from_fsc(half_map: Array, support: Array, signal_fraction: np.ndarray) -> np
     return (1 - np.clip(signal_fraction, 0, 1)) * power / covered
 
 
-def from_weights(radial: RadialWeights) -> np.ndarray:
+def from_weights(radial: RadialWeights, data_dimension: int = 2) -> np.ndarray:
     """Noise power that the accumulated weights predict: for maps that have no other half.
 
     A weight is a sum of CTF^2 / sigma^2, so its inverse is the noise variance of the data in
-    RELION's units: of one real component of a transform that was divided by N^2.
+    RELION's units: of one real component of a transform that was divided by the number of values
+    in an image or sub-tomogram.
+
+    Parameters
+    ----------
+    radial : RadialWeights
+    data_dimension : int
+        2 for images, 3 for sub-tomograms, as given to the reconstruction.
 
     Returns
     -------
@@ -46,7 +53,7 @@ def from_weights(radial: RadialWeights) -> np.ndarray:
     sigma2 = np.zeros_like(means)
     measured = means > 0
     sigma2[measured] = 1 / (radial.grid.padding**3 * means[measured])
-    return 2 * sigma2 * float(radial.grid.box) ** 4
+    return 2 * sigma2 * float(radial.grid.box) ** (2 * data_dimension)
 
 
 def from_solvent(half_map: Array, support: Array) -> np.ndarray:
