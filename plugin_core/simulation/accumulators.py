@@ -33,8 +33,7 @@ def accumulate(
     Accumulators
         Three (P, P, P // 2 + 1) float32 arrays.
     """
-    fall_off = np.sinc(np.sqrt(squared_distance(grid.box)) / grid.size) ** 2
-    transform = _padded_transform(volume * fall_off, grid)
+    transform = _padded_transform(volume, grid)
     index = np.fft.fftfreq(grid.size, 1 / grid.size).round().astype(np.int32) ** 2
     radius2 = index[:, None, None] + index[:, None] + index[: grid.size // 2 + 1]
     inside = radius2 < grid.radius**2
@@ -49,10 +48,14 @@ def accumulate(
 
 
 def _padded_transform(volume: np.ndarray, grid: PaddedGrid) -> np.ndarray:
-    """Transform of the zero-padded map in RELION's units, origin at the first voxel."""
+    """Transform of the zero-padded map in RELION's units, origin at the first voxel.
+
+    Trilinear insertion of the images lets the map fall off from its origin, signal and noise alike.
+    """
+    fall_off = np.sinc(np.sqrt(squared_distance(grid.box)) / grid.size) ** 2
     padded = np.zeros((grid.size,) * 3, dtype=np.float32)
     index = (np.arange(grid.box) - grid.box // 2) % grid.size
-    padded[np.ix_(index, index, index)] = volume
+    padded[np.ix_(index, index, index)] = volume * fall_off
     return scipy.fft.rfftn(padded) / np.float32(grid.box**2)
 
 
