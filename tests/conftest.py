@@ -1,9 +1,11 @@
-"""Skips tests whose marker names something that is not installed here."""
+"""Skips tests whose marker names something that is not installed here; fixtures for all tests."""
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from functools import cache
+from types import ModuleType
 
 import pytest
 
@@ -20,3 +22,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @cache
 def _has_gpu() -> bool:
     return bool(probe("cupy").gpus)
+
+
+@pytest.fixture(params=["numpy", pytest.param("cupy", marks=pytest.mark.gpu)])
+def xp(request: pytest.FixtureRequest) -> ModuleType:
+    """The array module: one test body serves NumPy and CuPy."""
+    return importlib.import_module(request.param)

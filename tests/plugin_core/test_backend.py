@@ -1,0 +1,139 @@
+"""Which device is taken, what is said about it, and what counts as running out of memory."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import numpy as np
+import pytest
+import scipy.fft
+
+from plugin_core import backend
+
+
+@pytest.fixture
+def fake_cupy(monkeypatch):
+    """Return a function that installs a CuPy which sees `count` GPUs, or raises `error`."""
+
+    def install(count: int = 0, error: Exception | None = None) -> None:
+        def device_count() -> int:
+            if error is not None:
+                raise error
+            return count
+
+        runtime = types.SimpleNamespace(
+            getDeviceCount=device_count,
+            getDeviceProperties=lambda index: {"name": b"Fake GPU"},
+            memGetInfo=lambda: (3_000, 4_000),
+        )
+        device = type(
+            "Device",
+            (),
+            {
+                "__init__": lambda self, index: None,
+                "__enter__": lambda self: self,
+                "__exit__": lambda self, *error: None,
+                "use": lambda self: None,
+            },
+        )
+        cupy = types.ModuleType("cupy")
+        cupy.cuda = types.SimpleNamespace(runtime=runtime, Device=device)
+        monkeypatch.setitem(sys.modules, "cupy", cupy)
+
+    return install
+
+
+@pytest.fixture
+def no_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+
+
+def test_the_cpu_can_be_asked_for(fake_cupy):
+    fake_cupy(count=1)
+    device = backend.select_device("cpu")
+    assert (device.name, device.description) == ("CPU", "CPU (asked for)")
+    assert device.xp is np
+    assert device.free_bytes() is None
+
+
+def test_auto_takes_the_first_gpu(fake_cupy):
+    fake_cupy(count=2)
+    device = backend.select_device("auto")
+    assert device.index == 0
+    assert device.description == "GPU 0, Fake GPU (first GPU found)"
+    assert device.xp is sys.modules["cupy"]
+    assert device.free_bytes() == 3_000
+
+
+def test_auto_says_why_it_takes_the_cpu_without_cupy(no_cupy):
+    assert backend.select_device("auto").description == "CPU (CuPy is not installed)"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (None, "CuPy sees no GPU"),
+        (RuntimeError("old driver"), "CuPy cannot reach a GPU: old driver"),
+    ],
+)
+def test_auto_says_why_it_takes_the_cpu_with_cupy(fake_cupy, error, reason):
+    fake_cupy(count=0, error=error)
+    assert backend.select_device("auto").description == f"CPU ({reason})"
+
+
+def test_a_gpu_can_be_asked_for_by_number(fake_cupy):
+    fake_cupy(count=2)
+    assert backend.select_device("1").description == "GPU 1, Fake GPU (asked for)"
+
+
+def test_a_gpu_beyond_those_found_is_refused(fake_cupy):
+    fake_cupy(count=2)
+    with pytest.raises(backend.DeviceError, match=r"--gpu 2 .* 2 GPU\(s\) found, numbered from 0"):
+        backend.select_device("2")
+
+
+def test_a_gpu_is_refused_without_cupy(no_cupy):
+    with pytest.raises(backend.DeviceError, match=r"--gpu 0 .* CuPy is not installed"):
+        backend.select_device("0")
+
+
+@pytest.mark.parametrize("request_", ["", "-1", "cuda", "0.5"])
+def test_what_is_no_device_is_refused(request_):
+    with pytest.raises(backend.DeviceError, match="--gpu takes auto, cpu or a device number"):
+        backend.select_device(request_)
+
+
+def test_arrays_know_their_module(xp):
+    array = xp.arange(4, dtype=np.float32)
+    assert backend.array_module(array) is xp
+    np.testing.assert_array_equal(
+        backend.to_host(backend.fft_module(array).rfft(array)), np.fft.rfft(np.arange(4))
+    )
+    host = backend.to_host(array)
+    assert type(host) is np.ndarray
+    np.testing.assert_array_equal(host, np.arange(4))
+
+
+def test_out_of_memory_is_told_from_other_errors():
+    cupys = type("OutOfMemoryError", (Exception,), {})
+    assert backend.is_out_of_memory(MemoryError())
+    assert backend.is_out_of_memory(cupys())
+    assert not backend.is_out_of_memory(ValueError())
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (1, 1), (7, 200, 300)])
+def test_slabs_cover_an_array_once(xp, shape):
+    visited = xp.zeros(shape, dtype=np.int32)
+
+    def visit(rows: slice) -> None:
+        visited[rows] += 1
+
+    with scipy.fft.set_workers(2):
+        backend.for_slabs(visited, visit)
+    assert (visited == 1).all()
+
+
+def test_an_error_in_a_slab_is_not_lost():
+    with pytest.raises(ZeroDivisionError):
+        backend.for_slabs(np.zeros(3), lambda rows: 1 // 0)
