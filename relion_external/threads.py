@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from relion_external.system import usable_cores
+
 
 def usable_threads(requested: int | None, shares_machine: bool) -> int:
     """Number of threads: as asked for, else the cores this call may use.
@@ -27,5 +29,5 @@ def usable_threads(requested: int | None, shares_machine: bool) -> int:
             os.sched_setaffinity(0, range(os.cpu_count() or 1))
     if requested:
         return requested
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     return max(1, cores // 2 if shares_machine else cores)
