@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from relion_external.progress import progress_bar
 from relion_external.refinement import IterationResult, RefinementOptions, refine
 from relion_external.simulated_set import SimulatedSet, SimulationOptions, write_simulated_set
 
@@ -109,7 +109,7 @@ def simulate(folder: Path, options: SimulationOptions) -> SimulatedSet:
     """The set in `folder`, made only if it is not there yet with these very options."""
     record, wanted = folder / "options.json", json.dumps(asdict(options), indent=1)
     if not (record.exists() and record.read_text() == wanted):
-        with tqdm(total=options.particles, desc=f"simulating {folder}", leave=False) as bar:
+        with progress_bar(options.particles, f"simulating seed {options.seed}", "image") as bar:
             write_simulated_set(folder, options, lambda done, _: bar.update(done - bar.n))
         record.write_text(wanted)
     return SimulatedSet(folder)
@@ -132,14 +132,14 @@ def finished_run(
             iterations = [IterationResult(**values) for values in stored["iterations"]]
             return Run(row.name, simulation.seed, iterations)
     title = f"seed {simulation.seed}, {row.name}"
-    with tqdm(total=options.iterations, desc=title, unit="it") as bar:
+    with progress_bar(options.iterations, title, "iteration") as bar:
 
         def show(result: IterationResult) -> None:
-            bar.update(result.iteration - bar.n)
             resolution = f", RELION says {result.resolution:.1f} Å" if result.resolution else ""
-            bar.set_postfix_str(f"{result.angular_error:.2f} degrees off{resolution}")
+            bar.set_postfix_str(f"{result.angular_error:.2f} degrees off{resolution}", False)
+            bar.update(result.iteration - bar.n)
 
-        iterations = refine(simulated, folder, options, row.hook, show, bar.refresh)
+        iterations = refine(simulated, folder, options, row.hook, show, lambda: bar.update(0))
     record.write_text(
         json.dumps({"made_with": wanted, "iterations": [asdict(i) for i in iterations]}, indent=1)
     )

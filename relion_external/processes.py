@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from relion_external.errors import UserError
 
@@ -26,14 +31,14 @@ def run_to_the_end(
     """Run `command` until it ends; its output goes to `log_path`.
 
     `on_wait` is called about once a second. If it raises, if the time limit passes or if this
-    program is interrupted, the command and all that it has started are ended first.
+    program is interrupted or terminated, the command and all that it has started are ended first.
 
     Raises
     ------
     UserError
-        If the command fails, with the last line of its log, or runs out of time.
+        If the command fails, with the first error in its log, or runs out of time.
     """
-    with log_path.open("wb") as log:
+    with _termination_raises(), log_path.open("wb") as log:
         process = subprocess.Popen(
             command,
             cwd=working_folder,
@@ -60,6 +65,24 @@ def run_to_the_end(
             _end_session(process)
     if status != 0:
         raise UserError(f"{command[0]} ended with status {status}: {_last_words(log_path)}")
+
+
+@contextmanager
+def _termination_raises() -> Iterator[None]:
+    """Let a request to terminate unwind the stack, which ends what was started, as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # signals are not delivered there
+        yield
+        return
+
+    def unwind(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end_session(process: subprocess.Popen[bytes]) -> None:
@@ -93,8 +116,8 @@ def _members_of_session(session: int) -> list[int]:
 
 
 def _last_words(log_path: Path) -> str:
-    """The last lines of a log that say something, for a message of one line."""
+    """The first error that a log tells of, or else its last line."""
     text = log_path.read_text(errors="replace").replace("\r", "\n")
-    lines = [line.strip() for line in text.splitlines() if line.strip(" -=")]
-    errors = [line for line in lines if "error" in line.lower()]
-    return f"{(errors or lines or ['it printed nothing'])[-1]} (see {log_path})"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if re.search(r"error: *\S", line, re.IGNORECASE)]
+    return f"{([*errors[:1], *lines[-1:], 'it printed nothing'])[0]} (see {log_path})"

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+import relion_external
 from plugin_core.simulation.poses import (
     angular_distance,
     euler_to_matrix,
@@ -76,7 +77,11 @@ class IterationResult:
 
 def missing_programs() -> list[str]:
     """Return the programs that :func:`refine` needs and that are not on the PATH."""
-    return [name for name in ("relion_refine_mpi", "mpirun") if shutil.which(name) is None]
+    return [
+        name
+        for name in ("relion_refine_mpi", "relion_reconstruct", "mpirun")
+        if shutil.which(name) is None
+    ]
 
 
 def refine(
@@ -212,8 +217,15 @@ def mpirun_command() -> list[str]:
 
 
 def _environment(hook: str | None) -> dict[str, str]:
+    """Environment in which RELION finds the hook, and the hook finds this very package."""
+    package = str(Path(relion_external.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     environment = {key: value for key, value in os.environ.items() if key != hook_variable.NAME}
-    return environment if hook is None else environment | {hook_variable.NAME: hook}
+    return (
+        environment
+        if hook is None
+        else environment | {hook_variable.NAME: hook, "PYTHONPATH": path}
+    )
 
 
 def _new_iterations(folder: Path, known: int, particles: int) -> Iterator[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,13 +12,7 @@ import pytest
 from plugin_core.fsc import fourier_shell_correlation
 from relion_external.simulated_set import SimulationOptions, write_simulated_set
 
-pytestmark = [
-    pytest.mark.relion,
-    pytest.mark.skipif(
-        shutil.which("relion_reconstruct") is None,
-        reason="relion_reconstruct (Debian package relion) is not on the PATH",
-    ),
-]
+pytestmark = pytest.mark.relion
 
 
 @pytest.fixture(scope="module")

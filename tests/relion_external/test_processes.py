@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -56,8 +57,8 @@ def test_output_goes_to_the_log_and_the_environment_is_passed(tmp_path: Path) ->
     assert log.split() == ["hello", "problem", str(tmp_path)]
 
 
-def test_failure_is_told_with_the_last_error_in_the_log(tmp_path: Path) -> None:
-    command = ["sh", "-c", "echo fine; echo 'ERROR: no particles'; echo bye; exit 3"]
+def test_failure_is_told_with_the_first_error_in_the_log(tmp_path: Path) -> None:
+    command = ["sh", "-c", "echo fine; echo 'ERROR: no particles'; echo 'error: so what'; exit 3"]
     with pytest.raises(UserError, match=r"sh ended with status 3: ERROR: no particles \(see "):
         run(tmp_path, command)
 
@@ -84,6 +85,19 @@ def test_an_error_while_waiting_ends_all_that_was_started(tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, [PYTHON, "-c", STRAY, "wait"], on_wait=interrupt)
     assert_gone(int((tmp_path / "log").read_text()))
+
+
+@needs_process_group
+def test_termination_ends_all_that_was_started(tmp_path: Path) -> None:
+    def terminate() -> None:
+        if (tmp_path / "log").read_text():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit, match="143"):
+        run(tmp_path, [PYTHON, "-c", STRAY, "wait"], on_wait=terminate)
+    assert_gone(int((tmp_path / "log").read_text()))
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @needs_process_group
