@@ -20,7 +20,12 @@ def maps(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, np.ndarr
     """RELION's reconstruction and the truth, of 600 nearly noise-free particles without a belt."""
     folder: Path = tmp_path_factory.mktemp("set")
     options = SimulationOptions(
-        particles=600, box=48, voxel_size=4.0, signal_to_noise=10.0, belt=None
+        particles=600,
+        box=48,
+        voxel_size=4.0,
+        signal_to_noise=10.0,
+        belt=None,
+        astigmatism_sd=4000.0,
     )
     simulated = write_simulated_set(folder, options)
     subprocess.run(
