@@ -91,9 +91,19 @@ def for_slabs(array: Array, function: Callable[[slice], None]) -> None:
         return
     depth = max(1, _SLAB_ELEMENTS * length // max(array.size, 1))
     slabs = [slice(start, min(start + depth, length)) for start in range(0, length, depth)]
-    with ThreadPoolExecutor(fft_module(array).get_workers()) as pool:
-        for _ in pool.map(function, slabs):
-            pass
+    threads = fft_module(array).get_workers()
+    if threads == 1:
+        _call_each(function, slabs)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        shares = [slabs[first::threads] for first in range(threads)]
+        for _ in pool.map(_call_each, [function] * threads, shares):
+            pass  # what a thread raised is raised here
+
+
+def _call_each(function: Callable[[slice], None], slabs: list[slice]) -> None:
+    for slab in slabs:
+        function(slab)
 
 
 def copy_where(target: Array, source: Array, condition: Array) -> None:
