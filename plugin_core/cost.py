@@ -11,8 +11,11 @@ from plugin_core.padded_grid import PaddedGrid
 _PROGRAM_BYTES = 150e6
 """Interpreter and libraries."""
 
-_SEARCH_MAPS = {"split-noise": 12, "cross-half": 16}
+_SEARCH_MAPS = {"split-noise": 15, "cross-half": 19}
 """N^3 float32 maps alive at the peak of the search, transforms and their scratch included."""
+
+_BLOCK_BYTES = 40e6
+"""Scratch of the passes over RELION's arrays, which go block by block."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def predict(
     voxels = float(box) ** 3
     half_transformed = 8 * box * grid.radius * (2 * grid.radius - 1 + box)
     search = _SEARCH_MAPS[risk] * 4 * voxels
-    work = int(max(half_transformed + 4 * voxels, search))
+    work = int(max(half_transformed + 4 * voxels + _BLOCK_BYTES, search))
     transforms = 3 if risk == "split-noise" else 4
     padded = 4 / 3 * np.pi * grid.radius**2 * grid.size
     return Cost(work, int(work + _PROGRAM_BYTES), levels * transforms * voxels + padded)
