@@ -137,3 +137,13 @@ def test_slabs_cover_an_array_once(xp, shape):
 def test_an_error_in_a_slab_is_not_lost():
     with pytest.raises(ZeroDivisionError):
         backend.for_slabs(np.zeros(3), lambda rows: 1 // 0)
+
+
+def test_values_are_copied_where_the_condition_holds(xp):
+    rng = np.random.default_rng(0)
+    target, source = rng.standard_normal((2, 5, 6, 7)).astype(np.float32)
+    source[0, 0, 0], condition = np.nan, rng.random(target.shape) < 0.5
+    condition[0, 0, 0] = True
+    on_device = xp.asarray(target)
+    backend.copy_where(on_device, xp.asarray(source), xp.asarray(condition))
+    np.testing.assert_array_equal(backend.to_host(on_device), np.where(condition, source, target))
