@@ -1,0 +1,1 @@
+"""The figures that follow a refinement, from two raw half-maps."""
