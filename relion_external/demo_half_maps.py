@@ -24,9 +24,10 @@ from plugin_core.simulation.belt import BeltMaker, BeltShape
 from plugin_core.simulation.projection import Atoms, map_transform, to_real_space
 from plugin_core.weights import radial_weights
 from relion_external import demo_figure, system
-from relion_external.demo_figure import Method, Picture
+from relion_external.demo_figure import Method
 from relion_external.demo_options import PARTICLE_DIAMETER, DemoOptions, agreement_with_truth
 from relion_external.errors import UserError
+from relion_external.panels import Picture
 from relion_external.progress import progress_bar
 from relion_external.simulated_call import write_call
 from relion_external.simulated_set import load_demo_protein

@@ -21,8 +21,9 @@ from plugin_core.fourier import (
 )
 from plugin_core.fsc import last_shell_above
 from relion_external import demo_figure
-from relion_external.demo_figure import Method, Picture
+from relion_external.demo_figure import Method
 from relion_external.demo_options import PARTICLE_DIAMETER, DemoOptions, agreement_with_truth
+from relion_external.panels import Picture
 from relion_external.processes import run_to_the_end
 from relion_external.progress import progress_bar
 from relion_external.refinement import (
@@ -95,7 +96,7 @@ def table(outcomes: list[Outcome], options: DemoOptions) -> str:
         ["start", f"{start.angular_error:.2f}", f"{start.origin_error:.2f}", "", ""],
     ]
     for outcome in outcomes:
-        shell = last_shell_above(outcome.fsc_to_truth, 0.5)
+        shell = max(last_shell_above(outcome.fsc_to_truth, 0.5), 1)
         agreement = shell_to_angstrom(shell, options.box, options.voxel_size)
         last = outcome.last
         errors = [f"{last.angular_error:.2f}", f"{last.origin_error:.2f}"]

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from relion_external.demo_figure import Method, Picture, central_slice, draw
+from relion_external.demo_figure import Method, draw
+from relion_external.panels import Picture, central_slice
 
 BOX = 16
 
