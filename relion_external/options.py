@@ -75,6 +75,42 @@ def add_nonuniform(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_hook(group: argparse._ArgumentGroup) -> None:
+    """Add what only RELION's hook can use."""
+    group.add_argument(
+        "--method",
+        choices=("nonuniform", "uniform"),
+        default="nonuniform",
+        help="nonuniform: local low-pass by cross-validation; uniform: RELION's own Wiener filter "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--partner_timeout",
+        type=positive_number,
+        default=120,
+        metavar="S",
+        help="longest wait for the other half's files, cross-half only (default: %(default)g s)",
+    )
+    group.add_argument(
+        "--minres_map",
+        type=int,
+        default=5,
+        metavar="SHELL",
+        help="first shell that the Wiener filter regularises: 5 inside RELION, -1 in "
+        "relion_external_reconstruct (default: %(default)s)",
+    )
+    group.add_argument(
+        "--gridding",
+        action="store_true",
+        help="ten gridding iterations, the default of RELION 3.1 and relion_external_reconstruct",
+    )
+    group.add_argument(
+        "--clean",
+        action="store_true",
+        help="remove RELION's data and weight arrays of a call after success",
+    )
+
+
 def add_geometry(group: argparse._ArgumentGroup) -> None:
     """Add the voxel size and the particle diameter."""
     group.add_argument(
