@@ -2,7 +2,8 @@
 
 A voxel is in many cones, so no cone is summed voxel by voxel. One pass over the transforms sums
 them in small cells of direction and shell; a cone is then a sum of cells, and all cones of all
-shells are one sparse matrix product. The pass costs the same for any number of directions.
+shells are one sparse matrix product. The pass, three histograms of N³ / 2 voxels, costs the same
+for any number of directions; the product adds 3 (N / 2 + 1) x 1250 multiplications for each.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ class ConicalFsc:
         """Least over greatest area: 1 for an isotropic map, about 0 if a direction has no signal.
 
         Made after cryoSPARC's conical FSC area ratio (cFAR), for which below 0.5 means
-        preferred orientation. How cryoSPARC bounds the area is not documented, so the two need
-        not agree in figures. NaN if the maps have no signal in common.
+        preferred orientation. We know of no document that says how cryoSPARC bounds the area,
+        so the two need not agree in figures. NaN if the maps have no signal in common.
         """
         areas = self.areas
         return float(areas.min() / areas.max()) if areas.max() > 0 else float("nan")
@@ -121,7 +122,7 @@ def _correlation(cross: np.ndarray, power1: np.ndarray, power2: np.ndarray) -> n
 def _cell_sums(map1: Array, map2: Array, grid: HalfSphereGrid) -> np.ndarray:
     """Cross term and both powers by shell and cell: (3, N // 2 + 1, cells) float64.
 
-    Plane by plane, which keeps what lies between small.
+    Slab by slab, which keeps what lies between small.
     """
     xp = array_module(map1)
     box, cells = map1.shape[0], len(grid.centres)

@@ -42,18 +42,19 @@ def check_half_maps(half1: Array, half2: Array, voxel_size: float) -> list[str]:
     Returns
     -------
     list of str
-        Warnings, each a sentence; empty if nothing is amiss.
+        Sentences: what is amiss, and last what to give instead; empty if nothing is.
     """
     fsc = fourier_shell_correlation(half1, half2)
-    found = [
+    not_raw = [
         masked_warning(half1, "Half-map 1"),
         masked_warning(half2, "Half-map 2"),
         filtered_warning(half1, fsc, voxel_size, "Half-map 1"),
         filtered_warning(half2, fsc, voxel_size, "Half-map 2"),
         dependence_warning(fsc),
-        disagreement_warning(fsc, half1.shape[0], voxel_size),
     ]
-    return [warning for warning in found if warning]
+    advice = WANTED if any(not_raw) else None
+    disagreement = disagreement_warning(fsc, half1.shape[0], voxel_size)
+    return [sentence for sentence in (*not_raw, disagreement, advice) if sentence]
 
 
 def masked_warning(volume: Array, name: str) -> str | None:
@@ -67,7 +68,7 @@ def masked_warning(volume: Array, name: str) -> str | None:
         return None
     return (
         f"{name} has been masked: {100 * silent:.0f} % of the sphere in its box is empty, but "
-        f"noise fills a raw half-map, and the FSC would tell of the mask. {WANTED}"
+        "noise fills a raw half-map, and the FSC would tell of the mask."
     )
 
 
@@ -84,7 +85,7 @@ def filtered_warning(volume: Array, fsc: np.ndarray, voxel_size: float, name: st
     resolution = shell_to_angstrom(int(lost[0]), volume.shape[0], voxel_size)
     return (
         f"{name} has been low-pass filtered, or comes from an iteration that stopped short of "
-        f"Nyquist: nothing is left at {resolution:.1f} Å, where a raw half-map has noise. {WANTED}"
+        f"Nyquist: nothing is left at {resolution:.1f} Å, where a raw half-map has noise."
     )
 
 
@@ -94,7 +95,7 @@ def dependence_warning(fsc: np.ndarray) -> str | None:
     if least < HALF_MAP_THRESHOLD:
         return None
     if least > 0.99:
-        return f"The two maps are the same (their FSC is above {least:.2f} everywhere). {WANTED}"
+        return f"The two half-maps are the same map: their FSC is {least:.3f} at the least."
     return (
         f"The FSC of the half-maps never falls below {HALF_MAP_THRESHOLD} (least: {least:.2f}): "
         "either the voxel size limits the resolution, or the halves are not independent (shared "

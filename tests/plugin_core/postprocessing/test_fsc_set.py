@@ -37,12 +37,16 @@ def test_box_sphere_ends_at_the_faces() -> None:
     assert 0.4 < sphere[20, 20, 20 + 18] < 0.8  # a third of the way down the cosine: 0.75
 
 
-def test_phases_are_random_from_where_the_unmasked_curve_drops_below_0_8(curves: FscSet) -> None:
-    first = curves.randomised_from
+def test_phases_are_random_from_where_the_unmasked_curve_drops_below_0_8(pair) -> None:
+    half1, half2 = (2 * pair.signal + h for h in (pair.half1, pair.half2))  # a gentler fall
+    found = fsc_set(half1, half2, pair.mask, pair.voxel_size)
+    first = found.randomised_from
     assert first is not None
-    assert (curves.unmasked[1:first] >= 0.8).all()
-    assert curves.unmasked[first] < 0.8
-    np.testing.assert_array_equal(curves.corrected[: first + 2], curves.masked[: first + 2])
+    assert 0.8 < found.unmasked[first - 1] < 0.9
+    assert (found.unmasked[1:first] >= 0.8).all()
+    assert found.unmasked[first] < 0.8
+    np.testing.assert_array_equal(found.corrected[: first + 2], found.masked[: first + 2])
+    assert (found.corrected[first + 2 :] != found.masked[first + 2 :]).all()
 
 
 def test_tighter_masks_raise_the_curve_of_a_map_in_noise(curves: FscSet) -> None:
