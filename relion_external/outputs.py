@@ -53,8 +53,13 @@ def outputs_of(call: HookCall, method: str) -> Outputs:
         result_star=call.result_star,
         cutoff=stem.with_name(f"{stem.name}_cutoff.mrc"),
         regularized=stem.with_name(f"{stem.name}_{method}.mrc"),
-        history=call.name.root.with_name(f"{call.name.root.name}_external.jsonl"),
+        history=history_path(call.name.root),
     )
+
+
+def history_path(root: Path) -> Path:
+    """Path of the history of the run whose output root is `root`."""
+    return root.with_name(f"{root.name}_external.jsonl")
 
 
 def header_label(what: str) -> str:

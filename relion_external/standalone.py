@@ -11,20 +11,35 @@ import numpy as np
 import scipy.fft
 
 from plugin_core import noise
-from plugin_core.backend import Array, Device, DeviceError, select_device
-from plugin_core.fourier import shell_to_angstrom
-from plugin_core.fsc import fourier_shell_correlation, last_shell_above
+from plugin_core.backend import (
+    Array,
+    Device,
+    DeviceError,
+    array_module,
+    select_device,
+    to_host,
+)
+from plugin_core.fourier import apply_radial, irfftn, radii, rfftn, shell_to_angstrom
+from plugin_core.fsc import fourier_shell_correlation, joined_fsc
 from plugin_core.masks import particle_sphere
+from plugin_core.postprocessing.half_map_checks import check_half_maps
 from plugin_core.regularizers.interface import Regularized, RegularizerInput
 from plugin_core.regularizers.nonuniform import NonuniformParameters, regularize
 from plugin_core.spectral_trailing import trail, trailing_shell
 from plugin_core.symmetry import symmetrise
-from relion_external import star
 from relion_external.call_log import call_log
 from relion_external.errors import UserError
+from relion_external.half_map_figures import HalfMapFigures, half_map_figures
 from relion_external.half_map_pair import ExternalMap, find_partner, read_external_map, read_pair
+from relion_external.panels import Picture
 from relion_external.progress import progress_bar
-from relion_external.standalone_outputs import write_chimerax, write_fsc_table, write_maps
+from relion_external.report import ReportContent, write_report
+from relion_external.standalone_outputs import (
+    report_paths,
+    write_chimerax,
+    write_figures,
+    write_maps,
+)
 from relion_external.threads import usable_threads
 from relion_external.volumes import read_map, read_mask
 
@@ -118,6 +133,8 @@ def _prepare(options: argparse.Namespace, device: Device) -> HalfMaps:
     support = _support(options, device, box, voxel_size)
     fsc = None
     if len(volumes) == 2:
+        for warning in check_half_maps(volumes[0], volumes[1], voxel_size):
+            log.warning(warning)
         fsc = fourier_shell_correlation(*(volume * support for volume in volumes))
     return HalfMaps(files, volumes, support, voxel_size, fsc)
 
@@ -192,26 +209,68 @@ def _noise_power(volume: Array, maps: HalfMaps) -> np.ndarray:
 
 def _write(maps: HalfMaps, result: Result, options: argparse.Namespace) -> None:
     cutoffs = [each.cutoff_angstrom for each in result.regularized]
-    paths = write_maps(options.o, result.volumes, cutoffs, maps.voxel_size, maps.files[0].placement)
-    level = 3 * float(np.std(read_map(paths["regularized"], maps.box)))
+    placement = maps.files[0].placement
+    paths = write_maps(options.o, result.volumes, cutoffs, maps.voxel_size, placement)
+    regularized = read_map(paths["regularized"], maps.box)
+    level = 3 * float(np.std(regularized))
     write_chimerax(options.o, paths["regularized"], paths["cutoff"], level)
+    resolution = None
     if maps.fsc is not None:
-        unmasked = fourier_shell_correlation(*maps.volumes)
-        curves = {star.FSC_UNMASKED: unmasked, star.FSC_MASKED: maps.fsc}
-        write_fsc_table(options.o, curves, maps.voxel_size)
-    print(_line(maps, result, paths["regularized"]), flush=True)
+        figures = _figures(maps, regularized, options)
+        write_figures(options.o, figures, placement)
+        content = _report_content(maps, result, figures, regularized, paths["cutoff"])
+        write_report(content, *report_paths(options.o))
+        resolution = figures.fsc.resolution_angstrom()
+    print(_line(result, resolution, paths["regularized"]), flush=True)
 
 
-def _line(maps: HalfMaps, result: Result, path: Path) -> str:
-    """One sentence on the outcome."""
+def _figures(
+    maps: HalfMaps, regularized: np.ndarray, options: argparse.Namespace
+) -> HalfMapFigures:
+    """Figures of the raw half-maps, in the user's mask or one shaped by the regularised map."""
+    like = maps.volumes[0]
+    average = array_module(like).asarray(regularized)
+    mask = maps.support if options.mask is not None else None
+    half1, half2 = maps.volumes
+    return half_map_figures(half1, half2, average, mask, maps.voxel_size)
+
+
+def _report_content(
+    maps: HalfMaps,
+    result: Result,
+    figures: HalfMapFigures,
+    regularized: np.ndarray,
+    cutoff: Path,
+) -> ReportContent:
+    average = sum(maps.volumes[1:], start=maps.volumes[0]) / len(maps.volumes)
+    fsc = figures.fsc.spherical
+    gain = np.interp(radii(maps.box), np.arange(len(fsc)), joined_fsc(fsc))
+    uniform = irfftn(apply_radial(rfftn(average), gain), maps.box)
+    trailing = None
+    if result.trailing_shell is not None:
+        trailing = shell_to_angstrom(result.trailing_shell, maps.box, maps.voxel_size)
+    return ReportContent(
+        title=f"{maps.files[0].path.name} and {maps.files[1].path.name}",
+        pictures=[
+            Picture("raw average", to_host(average)),
+            Picture("uniform (FSC) filter", to_host(uniform)),
+            Picture("regularised", regularized),
+        ],
+        cutoff_angstrom=read_map(cutoff, maps.box),
+        figures=figures,
+        trailing_angstrom=trailing,
+        voxel_size=maps.voxel_size,
+    )
+
+
+def _line(result: Result, resolution: float | None, path: Path) -> str:
+    """One sentence on the outcome; `resolution` in Å."""
     summary = result.regularized[0].summary
     parts = [
         f"{path}: local cutoff median {summary['cutoff_median_angstrom']:.1f} Å (5th to 95th "
         f"percentile {summary['cutoff_5th_percentile_angstrom']:.1f} to "
         f"{summary['cutoff_95th_percentile_angstrom']:.1f} Å)"
     ]
-    if maps.fsc is not None:
-        shell = last_shell_above(maps.fsc)
-        resolution = shell_to_angstrom(shell, maps.box, maps.voxel_size)
-        parts.append(f"FSC of the raw half-maps 0.143 at {resolution:.1f} Å")
+    if resolution is not None:
+        parts.append(f"corrected FSC of the raw half-maps 0.143 at {resolution:.1f} Å")
     return ", ".join(parts)

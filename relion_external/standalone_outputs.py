@@ -10,6 +10,8 @@ import starfile
 
 from plugin_core.backend import Array, to_host
 from relion_external import star
+from relion_external.fsc_xml import write_fsc_xml
+from relion_external.half_map_figures import HalfMapFigures
 from relion_external.outputs import header_label
 from relion_external.volumes import Placement, write_map
 
@@ -77,19 +79,53 @@ def write_chimerax(prefix: Path, regularized: Path, cutoff: Path, level: float) 
     return path
 
 
-def write_fsc_table(prefix: Path, curves: dict[str, np.ndarray], voxel_size: float) -> Path:
-    """Write FSC curves as a STAR loop, one column for each label, as relion_postprocess does."""
-    shells = np.arange(len(next(iter(curves.values()))))
-    frequency = shells / (2 * shells[-1] * voxel_size)
-    angstrom = np.append(999, 1 / frequency[1:])  # RELION's figure for shell 0
+def report_paths(prefix: Path) -> tuple[Path, Path]:
+    """Paths of the report as PDF and PNG."""
+    return prefix.with_name(f"{prefix.name}_report.pdf"), prefix.with_name(
+        f"{prefix.name}_report.png"
+    )
+
+
+def write_figures(prefix: Path, figures: HalfMapFigures, placement: Placement) -> None:
+    """Write the mask, the sharpened map, and the FSC as a STAR table and as the EMDB's XML."""
+    fsc = figures.fsc
+
+    def write(suffix: str, volume: Array, what: str) -> None:
+        path = prefix.with_name(f"{prefix.name}_{suffix}.mrc")
+        write_map(path, to_host(volume), fsc.voxel_size, header_label(what), placement)
+
+    write("mask", figures.mask, "soft mask of the masked FSC")
+    if figures.sharpened is not None and figures.b_factor is not None:
+        what = f"raw average, FSC-weighted, B-factor {figures.b_factor.b_factor:.0f} A^2"
+        write("sharpened", figures.sharpened, what)
+    write_fsc_table(prefix.with_name(f"{prefix.name}_fsc.star"), figures)
+    write_fsc_xml(
+        prefix.with_name(f"{prefix.name}_fsc.xml"),
+        fsc.corrected,
+        fsc.box,
+        fsc.voxel_size,
+        "raw half-maps, masked-corrected FSC",
+    )
+
+
+def write_fsc_table(path: Path, figures: HalfMapFigures) -> None:
+    """Write the curves as a STAR loop in relion_postprocess's terms, the figures before it."""
+    fsc = figures.fsc
+    shells = np.arange(len(fsc.corrected))
+    frequency = shells / (fsc.box * fsc.voxel_size)
     table = pd.DataFrame(
         {
             star.SHELL: shells,
             star.RESOLUTION: frequency,
-            star.RESOLUTION_ANGSTROM: angstrom,
-            **curves,
+            star.RESOLUTION_ANGSTROM: np.append(999, 1 / frequency[1:]),  # RELION's for shell 0
+            star.FSC_CORRECTED: fsc.corrected,
+            star.FSC_UNMASKED: fsc.unmasked,
+            star.FSC_MASKED: fsc.masked,
         }
     )
-    path = prefix.with_name(f"{prefix.name}_fsc.star")
-    starfile.write({"fsc": table}, path, overwrite=True)
-    return path
+    if fsc.randomised is not None:
+        table[star.FSC_RANDOMISED] = fsc.randomised
+    general: dict[str, float] = {star.FINAL_RESOLUTION: fsc.resolution_angstrom()}
+    if figures.b_factor is not None:
+        general[star.B_FACTOR] = figures.b_factor.b_factor
+    starfile.write({"general": general, "fsc": table}, path, overwrite=True)

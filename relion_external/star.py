@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,15 @@ PARTICLE_DIAMETER = "rlnParticleDiameter"
 
 # model.star, optimiser.star
 DATA_DIMENSION = "rlnDataDimensionality"
+CURRENT_RESOLUTION = "rlnCurrentResolution"
 GRADIENT_FLAGS = ("rlnDoGradientRefine", "rlnDoStochasticGradientDescent")
 
 # postprocess.star
 SHELL = "rlnSpectralIndex"
 RESOLUTION = "rlnResolution"
 RESOLUTION_ANGSTROM = "rlnAngstromResolution"
+FINAL_RESOLUTION = "rlnFinalResolution"
+B_FACTOR = "rlnBfactorUsedForSharpening"
 FSC_CORRECTED = "rlnFourierShellCorrelationCorrected"
 FSC_UNMASKED = "rlnFourierShellCorrelationUnmaskedMaps"
 FSC_MASKED = "rlnFourierShellCorrelationMaskedMaps"
@@ -71,6 +75,15 @@ def read_blocks(path: Path, first_only: bool = False) -> dict[str, Any]:
     if not blocks:
         raise UserError(f"{path} holds no data block; expected a STAR file written by RELION")
     return dict(blocks)
+
+
+def command_line(optimiser: Path) -> str:
+    """RELION's own command line: second line of its optimiser file, a comment; empty if absent."""
+    if not optimiser.exists():
+        return ""
+    with optimiser.open() as lines:
+        _, line, *_ = *islice(lines, 2), "", ""
+    return line[1:].strip() if line.startswith("#") else ""
 
 
 def number(block: Mapping[str, Any], label: str, path: Path, default: Any = _REQUIRED) -> float:
