@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +44,24 @@ def suggestion() -> str:
         else f"{shlex.quote(sys.executable)} -m relion_external"
     )
     return f'export {NAME}="{program} reconstruct"'
+
+
+def command(options: Sequence[str]) -> str:
+    """Value of the variable that runs the hook of this very installation with these options."""
+    return shlex.join([sys.executable, "-m", "relion_external", "reconstruct", *options])
+
+
+def environment(value: str | None) -> dict[str, str]:
+    """Environment in which RELION finds the hook, and the hook finds this very package.
+
+    With None, RELION finds no hook.
+    """
+    found = {key: each for key, each in os.environ.items() if key != NAME}
+    if value is None:
+        return found
+    package = str(Path(__file__).parents[1])
+    path = os.pathsep.join(filter(None, [package, found.get("PYTHONPATH")]))
+    return found | {NAME: value, "PYTHONPATH": path}
 
 
 def examine(value: str | None, limit_s: float = 20) -> HookState:

@@ -105,12 +105,15 @@ class PreviousIteration:
     @property
     def is_gradient(self) -> bool:
         """Whether RELION refines by gradient descent (InitialModel, VDAM, SGD)."""
-        return any(int(self.optimiser.get(label, 0)) for label in star.GRADIENT_FLAGS)
+        return any(
+            star.number(self.optimiser, label, self.optimiser_path, default=0)
+            for label in star.GRADIENT_FLAGS
+        )
 
     @property
     def data_dimension(self) -> int:
         """2 for images, 3 for sub-tomograms."""
-        return int(self.model.get(star.DATA_DIMENSION, 2))
+        return int(star.number(self.model, star.DATA_DIMENSION, self.model_path, default=2))
 
 
 def read_previous(name: CallName) -> PreviousIteration:
@@ -121,7 +124,7 @@ def read_previous(name: CallName) -> PreviousIteration:
     return PreviousIteration(
         optimiser=_first_block(optimiser_path),
         model=_first_block(model_path),
-        command_line=_comment(optimiser_path),
+        command_line=star.command_line(optimiser_path),
         optimiser_path=optimiser_path,
         model_path=model_path,
     )
@@ -251,24 +254,20 @@ def _read_spectra(blocks: dict[str, Any], box: int, path: Path) -> tuple[np.ndar
             f"{path}: data_{star.SPECTRA} must hold _{star.TAU2} and _{star.FSC} "
             f"for {expected} shells"
         )
-    spectra = [np.asarray(table[label], dtype=np.float64) for label in (star.TAU2, star.FSC)]
-    if not np.isfinite(spectra).all():
-        raise UserError(f"{path}: data_{star.SPECTRA} holds values that are not finite")
-    return spectra[0], spectra[1]
+    try:
+        tau2, fsc = (np.asarray(table[label], np.float64) for label in (star.TAU2, star.FSC))
+        are_numbers = bool(np.isfinite(tau2).all() and np.isfinite(fsc).all())
+    except ValueError:
+        are_numbers = False
+    if not are_numbers:
+        raise UserError(f"{path}: data_{star.SPECTRA} holds values that are not finite numbers")
+    return tau2, fsc
 
 
 def _first_block(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     return dict(next(iter(star.read_blocks(path, first_only=True).values())))
-
-
-def _comment(path: Path) -> str:
-    """RELION's command line: the second line of its optimiser file, a comment."""
-    if not path.exists():
-        return ""
-    with path.open() as lines:
-        return "".join(line for _, line in zip(range(3), lines, strict=False) if line[0] == "#")
 
 
 def _positive(block: dict[str, Any], label: str, path: Path) -> float | None:

@@ -16,6 +16,8 @@ from typing import NoReturn
 
 from relion_external.errors import UserError
 
+TERMINATION_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
 _PATIENCE_S = 10.0  # between asking a program to end and ending it
 
 
@@ -38,7 +40,7 @@ def run_to_the_end(
     UserError
         If the command fails, with the first error in its log, or runs out of time.
     """
-    with _termination_raises(), log_path.open("wb") as log:
+    with termination_raises(), log_path.open("wb") as log:
         process = subprocess.Popen(
             command,
             cwd=working_folder,
@@ -68,16 +70,25 @@ def run_to_the_end(
 
 
 @contextmanager
-def _termination_raises() -> Iterator[None]:
-    """Let a request to terminate unwind the stack, which ends what was started, as Ctrl-C does."""
+def termination_raises() -> Iterator[None]:
+    """Let a request to terminate unwind the stack, which ends what was started, as Ctrl-C does.
+
+    Further requests are ignored then: they must not cut short the clean-up that the first one set
+    off. Signals that are ignored to begin with stay so (nohup).
+    """
     if threading.current_thread() is not threading.main_thread():  # signals are not delivered there
         yield
         return
+    handlers = {number: signal.getsignal(number) for number in TERMINATION_SIGNALS}
+    before = {number: each for number, each in handlers.items() if each is not signal.SIG_IGN}
 
     def unwind(number: int, frame: FrameType | None) -> NoReturn:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, unwind)
     try:
         yield
     finally:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-import relion_external
 from plugin_core.simulation.poses import (
     angular_distance,
     euler_to_matrix,
@@ -23,11 +18,12 @@ from plugin_core.simulation.poses import (
 )
 from relion_external import hook_variable, star, system
 from relion_external.errors import UserError
+from relion_external.mpi import mpirun_command
 from relion_external.processes import run_to_the_end
+from relion_external.refine_files import iteration_file, resolution_angstrom, whole_iterations
 from relion_external.simulated_set import ANGLES, ORIGINS, SimulatedSet
 
-_RESOLUTION = "rlnCurrentResolution"
-RANKS = 3  # a leader and one rank for each half-set
+_RUN = "run"
 
 
 @dataclass(frozen=True)
@@ -77,11 +73,7 @@ class IterationResult:
 
 def missing_programs() -> list[str]:
     """Return the programs that :func:`refine` needs and that are not on the PATH."""
-    return [
-        name
-        for name in ("relion_refine_mpi", "relion_reconstruct", "mpirun")
-        if shutil.which(name) is None
-    ]
+    return system.missing_programs("relion_refine_mpi", "relion_reconstruct", "mpirun")
 
 
 def refine(
@@ -116,14 +108,14 @@ def refine(
     if missing:
         raise UserError(f"{' and '.join(missing)} not found on the PATH, needed for a refinement")
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob("run_it*"):
+    for stale in folder.glob(f"{_RUN}_it*"):
         stale.unlink()
     truth = _particle_table(particles.true_particles)
     results: list[IterationResult] = []
     start = time.monotonic()
 
     def look() -> None:
-        for iteration in _new_iterations(folder, len(results), len(truth)):
+        for iteration in whole_iterations(folder / _RUN, len(results)):
             seconds = time.monotonic() - start
             results.append(compare_iteration(folder, iteration, truth, seconds))
             on_iteration(results[-1])
@@ -134,7 +126,7 @@ def refine(
         working_folder=particles.folder,
         log_path=folder / "run.log",
         time_limit_s=options.time_limit_s,
-        environment=_environment(hook),
+        environment=hook_variable.environment(hook),
         on_wait=look,
     )
     look()
@@ -153,7 +145,8 @@ def compare_iteration(
 
     `truth` is a particle table indexed by image name.
     """
-    table = _particle_table(_output(folder, iteration, "data"))
+    root = folder / _RUN
+    table = _particle_table(iteration_file(root, iteration, "data"))
     true = truth.loc[table.index]
     angular, origin = np.empty(len(table)), np.empty(len(table))
     for half in (1, 2):
@@ -168,7 +161,7 @@ def compare_iteration(
         angular_error=float(np.median(angular)),
         angular_error_as_is=float(np.median(angular_distance(table[ANGLES], true[ANGLES]))),
         origin_error=float(np.median(origin)),
-        resolution=_resolution(_output(folder, iteration, "half1_model")),
+        resolution=resolution_angstrom(iteration_file(root, iteration, "half1_model")),
         seconds=seconds,
     )
 
@@ -178,7 +171,7 @@ def relion_arguments(
 ) -> list[str]:
     """Command line of `relion_refine_mpi`, to be run in the folder of the particles."""
     values = {
-        "--o": folder.resolve() / "run",
+        "--o": folder.resolve() / _RUN,
         "--i": particles.particles.name,
         "--ref": particles.reference.name,
         "--ini_high": options.initial_low_pass,
@@ -205,57 +198,8 @@ def relion_arguments(
     return ["relion_refine_mpi", *pairs, *flags]
 
 
-def mpirun_command() -> list[str]:
-    """`mpirun` for three ranks, with what Open MPI wants said as root or on few cores."""
-    command = ["mpirun", "-n", str(RANKS)]
-    if "Open MPI" in system.ask(["mpirun", "--version"], limit_s=30).stdout:
-        if os.geteuid() == 0:
-            command.append("--allow-run-as-root")
-        if system.usable_cores() < RANKS:
-            command.append("--oversubscribe")
-    return command
-
-
-def _environment(hook: str | None) -> dict[str, str]:
-    """Environment in which RELION finds the hook, and the hook finds this very package."""
-    package = str(Path(relion_external.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    environment = {key: value for key, value in os.environ.items() if key != hook_variable.NAME}
-    return (
-        environment
-        if hook is None
-        else environment | {hook_variable.NAME: hook, "PYTHONPATH": path}
-    )
-
-
-def _new_iterations(folder: Path, known: int, particles: int) -> Iterator[int]:
-    """Iterations, from number `known` on, whose files are whole."""
-    while _is_whole(folder, known, particles):
-        yield known
-        known += 1
-
-
-def _is_whole(folder: Path, iteration: int, particles: int) -> bool:
-    """Whether RELION has finished writing an iteration (the sampling file comes last)."""
-    with suppress(FileNotFoundError):
-        sampling = _output(folder, iteration, "sampling").read_text()
-        rows = _output(folder, iteration, "data").read_text().count("@")
-        return rows == particles and bool(re.search("rlnHealpixOrder", sampling))
-    return False
-
-
-def _output(folder: Path, iteration: int, kind: str) -> Path:
-    return folder / f"run_it{iteration:03d}_{kind}.star"
-
-
 def _particle_table(path: Path) -> pd.DataFrame:
     return star.read_blocks(path)["particles"].set_index("rlnImageName")
-
-
-def _resolution(path: Path) -> float | None:
-    block = star.read_blocks(path, first_only=True)["model_general"]
-    value = star.number(block, _RESOLUTION, path)
-    return value if np.isfinite(value) else None
 
 
 def _origin_differences(table: pd.DataFrame, true: pd.DataFrame) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ Parsing is the starfile package's; here are names, types and the sentences for w
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from itertools import islice
@@ -92,16 +93,19 @@ def number(block: Mapping[str, Any], label: str, path: Path, default: Any = _REQ
     Raises
     ------
     UserError
-        If it is not a number, or absent without a default.
+        If it is not a finite number, or absent without a default.
     """
     if label not in block:
         if default is _REQUIRED:
             raise UserError(f"{path} lacks _{label}, which RELION writes into every hook call")
         return float(default)
     try:
-        return float(block[label])
+        value = float(block[label])
     except (TypeError, ValueError):
-        raise UserError(f"{path}: _{label} is {block[label]!r}, expected a number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{path}: _{label} is {block[label]!r}, expected a number")
+    return value
 
 
 def text(block: Mapping[str, Any], label: str, path: Path) -> str:

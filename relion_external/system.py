@@ -105,6 +105,11 @@ def available_memory() -> int:
     return max(available, 0)
 
 
+def missing_programs(*names: str) -> list[str]:
+    """Return those of the programs that are not on the PATH."""
+    return [name for name in names if shutil.which(name) is None]
+
+
 def relion_version(limit_s: float = 20) -> str | None:
     """Version that ``relion_refine`` reports; None if it is not on the PATH or does not say."""
     if shutil.which("relion_refine") is None:

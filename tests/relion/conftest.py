@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter
 
 import relion_external
 from relion_external import hook_variable, star
-from relion_external.refinement import mpirun_command
+from relion_external.mpi import mpirun_command
 from relion_external.simulated_set import SimulatedSet, SimulationOptions, write_simulated_set
 from relion_external.volumes import write_map
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from relion_external.errors import UserError
-from relion_external.processes import run_to_the_end
+from relion_external.processes import run_to_the_end, termination_raises
 
 PYTHON = sys.executable
 # A child in a process group of its own, as mpirun starts its ranks, that outlives its parent.
@@ -98,6 +98,32 @@ def test_termination_ends_all_that_was_started(tmp_path: Path) -> None:
         run(tmp_path, [PYTHON, "-c", STRAY, "wait"], on_wait=terminate)
     assert_gone(int((tmp_path / "log").read_text()))
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_second_request_to_terminate_does_not_cut_the_clean_up_short() -> None:
+    cleaned = []
+
+    def terminate() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGHUP)
+            cleaned.append(True)
+
+    with pytest.raises(SystemExit, match="143"), termination_raises():
+        terminate()
+    assert cleaned == [True]
+
+
+def test_a_hang_up_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with termination_raises():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @needs_process_group
