@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from relion_external import star
 
 _SPLIT_KINDS = ("optimiser", "sampling", "data", "half1_model", "half2_model")
@@ -47,8 +45,9 @@ def last_whole_iteration(root: Path) -> int | None:
 def resolution_angstrom(model: Path) -> float | None:
     """RELION's estimate of the resolution in Å, from a model STAR file; None at the start."""
     block = star.read_blocks(model, first_only=True)["model_general"]
-    value = star.number(block, star.CURRENT_RESOLUTION, model)
-    return value if np.isfinite(value) else None
+    if str(block.get(star.CURRENT_RESOLUTION)).lower() == "inf":
+        return None
+    return star.number(block, star.CURRENT_RESOLUTION, model)
 
 
 def _ends_a_table(path: Path) -> bool:
