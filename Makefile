@@ -9,7 +9,7 @@ help:
 	@echo 'make demo    refine a small simulated data set with RELION and this plugin'
 	@echo 'make test    lint and all tests, those that drive RELION included where it is installed'
 	@echo 'make lint    ruff and mypy'
-	@echo 'make bench   pose accuracy on simulated sets, against the truth (long)'
+	@echo 'make bench   speed beside RELION, and pose accuracy against the truth (hours)'
 	@echo 'make clean   remove what make has made, results of the benchmark excepted'
 
 demo: relion $(STAMP)
@@ -26,7 +26,8 @@ lint: $(STAMP)
 	$(PY) -m mypy
 
 bench: relion $(STAMP)
-	$(PY) benchmarks/pose_accuracy.py --out relion-external-bench --options ''
+	$(PY) benchmarks/speed.py --out relion-external-bench/speed
+	$(PY) benchmarks/pose_accuracy.py --out relion-external-bench/poses --options ''
 
 relion:
 	@tools/setup.sh relion
