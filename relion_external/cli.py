@@ -9,11 +9,13 @@ the standard library only, and NumPy, SciPy, starfile and the rest of this proje
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Protocol, cast
 
 from relion_external import __version__, commands
@@ -23,7 +25,11 @@ PROGRAM = "relion-external"
 
 
 class Command(Protocol):
-    """What a module in ``relion_external.commands`` offers."""
+    """What a module in ``relion_external.commands`` offers.
+
+    It may also offer ``surroundings(argv)``, a context manager in which the options are parsed and
+    the command runs.
+    """
 
     HELP: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
@@ -31,27 +37,25 @@ class Command(Protocol):
 
 
 def command_names() -> list[str]:
-    """Names of the subcommands: the modules in ``relion_external.commands``."""
-    return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
+    """Names of the subcommands: of the modules in ``relion_external.commands``, with dashes."""
+    return sorted(
+        module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__)
+    )
 
 
-def build_parser(names: Sequence[str]) -> argparse.ArgumentParser:
-    """Parser that knows the subcommands in `names`; imports their modules and no others."""
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """Parser of one subcommand; imports its module and no other."""
+    command = _command(name)
     parser = argparse.ArgumentParser(
-        prog=PROGRAM,
-        description="An open regulariser for RELION's external reconstruction hook.",
+        prog=f"{PROGRAM} {name}",
+        description=command.HELP,
+        allow_abbrev=False,  # what is unique today may not be tomorrow
+    )
+    command.add_arguments(parser)
+    parser.add_argument(
+        "--debug", action="store_true", help="print the traceback of an unexpected error"
     )
     _add_version(parser)
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name in names:
-        command = cast(Command, importlib.import_module(f"{commands.__name__}.{name}"))
-        subparser = subparsers.add_parser(name, help=command.HELP, description=command.HELP)
-        command.add_arguments(subparser)
-        subparser.add_argument(
-            "--debug", action="store_true", help="print the traceback of an unexpected error"
-        )
-        _add_version(subparser)
-        subparser.set_defaults(run=command.run)
     return parser
 
 
@@ -70,20 +74,55 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed ends in argparse's ``SystemExit(2)``.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
-    names = command_names()
-    parser = build_parser(argv[:1] if argv and argv[0] in names else names)
-    args = parser.parse_args(argv)
+    if not argv or argv[0] not in command_names():
+        _overview().parse_args(argv)  # prints help, the version or what is wrong, and exits
+    name, *words = argv
+    command = _command(name)
+    surroundings = getattr(command, "surroundings", nullcontext)
+    debug = "--debug" in words
     try:
-        return args.run(args)
+        with surroundings(words):
+            return command.run(_parse(command_parser(name), words))
     except KeyboardInterrupt:
         return _fail("interrupted", status=130)
     except UserError as error:
-        return _fail(f"error: {error}", debug=args.debug)
+        return _fail(f"error: {error}", debug=debug)
     except LoggedError as error:
         cause = error.__cause__ or error
-        return _fail(f"{_describe(cause)}; the traceback is in {error.log_path}", debug=args.debug)
+        return _fail(f"{_describe(cause)}; the traceback is in {error.log_path}", debug=debug)
     except Exception as error:
-        return _fail(f"{_describe(error)}; --debug prints the traceback", debug=args.debug)
+        return _fail(f"{_describe(error)}; --debug prints the traceback", debug=debug)
+
+
+def _command(name: str) -> Command:
+    module = f"{commands.__name__}.{name.replace('-', '_')}"
+    return cast(Command, importlib.import_module(module))
+
+
+def _overview() -> argparse.ArgumentParser:
+    """Parser that lists the subcommands, for a command line that names none of them."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="An open regulariser for RELION's external reconstruction hook.",
+    )
+    _add_version(parser)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name in command_names():
+        subparsers.add_parser(name, help=_command(name).HELP)
+    return parser
+
+
+def _parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Parse `words`; an unknown option ends the program, and the closest one is named."""
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        word = unknown[0].partition("=")[0]
+        if not word.startswith("-"):
+            parser.error(f"{word!r} was not expected (a flag takes no value)")
+        options = list(parser._option_string_actions)
+        (closest,) = difflib.get_close_matches(word, options, n=1, cutoff=0.0)
+        parser.error(f"{word} is not an option; the closest is {closest}")
+    return args
 
 
 def _add_version(parser: argparse.ArgumentParser) -> None:

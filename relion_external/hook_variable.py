@@ -126,12 +126,12 @@ def _wrong_answer(value: str, status: int, stdout: str, stderr: str) -> str:
 
 def _option_error(options: list[str]) -> str | None:
     """What is wrong with options of ``reconstruct``, by its own parser; None if nothing."""
-    from relion_external.cli import build_parser
+    from relion_external.cli import command_parser
 
-    parser = build_parser(["reconstruct"])
+    parser = command_parser("reconstruct")
     with contextlib.redirect_stderr(io.StringIO()) as stderr:
         try:
-            parser.parse_args(["reconstruct", *options, "run_it001_external_reconstruct.star"])
+            parser.parse_args([*options, "run_it001_external_reconstruct.star"])
         except SystemExit:
             return stderr.getvalue().strip().splitlines()[-1].partition("error: ")[2]
     return None

@@ -43,11 +43,12 @@ def add_command(tmp_path, monkeypatch):
 def test_every_module_in_commands_is_a_subcommand(capsys):
     files = {path.stem for path in Path(commands.__path__[0]).glob("*.py")} - {"__init__"}
     assert files
-    assert set(cli.command_names()) == files
+    names = {name.replace("_", "-") for name in files}
+    assert set(cli.command_names()) == names
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--help"])
     printed = capsys.readouterr().out
-    for name in files:
+    for name in names:
         assert re.search(rf"^    {name}\s", printed, re.MULTILINE)
 
 
@@ -87,6 +88,48 @@ def test_a_wrong_command_line_exits_with_2(add_command, argv):
     add_command("good", "return 0")
     with pytest.raises(SystemExit, match="2"):
         cli.main(argv)
+
+
+def test_an_unknown_option_is_answered_with_the_closest_one(add_command, capsys):
+    add_command("good", "return 0")
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["good", "--numer=1"])
+    last_line = capsys.readouterr().err.splitlines()[-1]
+    assert last_line == (
+        "relion-external good: error: --numer is not an option; the closest is --number"
+    )
+
+
+def test_a_word_that_belongs_to_no_option_is_named(add_command, capsys):
+    add_command("good", "return 0")
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["good", "--debug", "Yes"])
+    assert capsys.readouterr().err.endswith("'Yes' was not expected (a flag takes no value)\n")
+
+
+def test_underscores_in_the_name_of_a_module_are_dashes(add_command):
+    add_command("two_words", "return args.number")
+    assert cli.main(["two-words", "--number", "5"]) == 5
+
+
+def test_options_are_parsed_within_the_surroundings_of_a_command(add_command, capsys):
+    surroundings = """return 0
+
+import contextlib
+
+@contextlib.contextmanager
+def surroundings(argv):
+    print("before", argv)
+    try:
+        yield
+    except SystemExit as end:
+        print("after", end.code)
+        raise
+"""
+    add_command("guarded", surroundings)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["guarded", "--number", "x"])
+    assert capsys.readouterr().out == "before ['--number', 'x']\nafter 2\n"
 
 
 def test_a_user_error_is_one_line(add_command, capsys):
