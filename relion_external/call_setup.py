@@ -72,6 +72,13 @@ def open_job(options: argparse.Namespace, watch: Stopwatch) -> Job:
         If something is missing, or RELION runs in a mode that cannot be served.
     """
     call = read_call(options.star)
+    if options.mask is not None and call.name.kind == "body":
+        raise UserError(
+            f"--mask {options.mask} lies in the frame of the whole particle, but RELION centres "
+            "the map of a body on that body: leave --mask out in multi-body refinement"
+        )
+    outputs = outputs_of(call, options.method)
+    outputs.remove_stale()
     previous = read_previous(call.name)
     if previous.is_gradient:
         raise UserError(
@@ -81,8 +88,6 @@ def open_job(options: argparse.Namespace, watch: Stopwatch) -> Job:
         )
     if options.risk == "cross-half" and call.mode == CLASSIFICATION:
         raise UserError("the risk cross-half needs half-sets, and a classification has none")
-    outputs = outputs_of(call, options.method)
-    outputs.remove_stale()
     voxel_size = resolve_voxel_size(call, previous, options.angpix)
     device = _device_for(call, options.gpu)
     threads = usable_threads(options.j, shares_machine=call.mode == HALF)
