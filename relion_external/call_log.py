@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,9 @@ def call_log(path: Path) -> Iterator[None]:
     right leaves as a LoggedError, which tells where the traceback is.
     """
     try:
-        to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
+        to_file = _LogFile(path, mode="w", encoding="utf-8")
     except OSError as error:
-        raise UserError(f"the log {path} cannot be written: {error.strerror}") from error
+        raise _not_written(path, error) from error
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_stderr = logging.StreamHandler(sys.stderr)
     to_stderr.setLevel(logging.WARNING)
@@ -71,7 +71,22 @@ def call_log(path: Path) -> Iterator[None]:
     finally:
         log.removeHandler(to_file)
         log.removeHandler(to_stderr)
-        to_file.close()
+        with suppress(OSError):  # of what a full disk did not take, which has been told already
+            to_file.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that ends the call when it cannot be written, instead of printing a traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            raise _not_written(Path(self.baseFilename), error) from error
+        super().handleError(record)
+
+
+def _not_written(path: Path, error: OSError) -> UserError:
+    return UserError(f"the log {path} cannot be written: {error.strerror}")
 
 
 def append_history(path: Path, entry: dict[str, Any]) -> None:
@@ -99,4 +114,5 @@ def peak_memory_bytes() -> int:
 def _log_failure(handler: logging.Handler, message: str) -> None:
     """Write the current error with its traceback to the log only: stderr gets one sentence."""
     record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (), sys.exc_info())
-    handler.handle(record)
+    with suppress(UserError):  # the log itself may be what failed
+        handler.handle(record)
