@@ -5,6 +5,7 @@ Parsing is the starfile package's; here are names, types and the sentences for w
 
 from __future__ import annotations
 
+import linecache
 import math
 import warnings
 from collections.abc import Mapping
@@ -63,6 +64,8 @@ def read_blocks(path: Path, first_only: bool = False) -> dict[str, Any]:
     """
     import starfile
 
+    # starfile reads lines through linecache, which keeps the old ones of a file it failed to parse.
+    linecache.clearcache()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pandas' deprecations are not our users' business
