@@ -70,7 +70,7 @@ def read_map(path: Path, box: int) -> np.ndarray:
 def read_mask(path: Path, box: int) -> np.ndarray:
     """Read a soft mask of `box` voxels a side; UserError if it leaves [0, 1]."""
     mask = read_map(path, box)
-    if mask.min() < -1e-3 or mask.max() > 1 + 1e-3 or not mask.any():
+    if not (mask.min() >= -1e-3 and mask.max() <= 1 + 1e-3 and mask.any()):
         raise UserError(
             f"{path} has values from {mask.min():.4g} to {mask.max():.4g}; "
             "expected a mask from 0 to 1"
