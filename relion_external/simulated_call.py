@@ -66,5 +66,6 @@ def write_call(
         {"rlnSpectralIndex": np.arange(len(tau2)), star.TAU2: tau2, star.FSC: fsc}
     )
     path = Path(f"{root}.star")
-    starfile.write({star.GENERAL: general, star.SPECTRA: spectra}, path, overwrite=True)
+    blocks = {star.GENERAL: general, star.SPECTRA: spectra}
+    starfile.write(blocks, path, overwrite=True, float_format="%.6e")  # tau2 may be tiny
     return path
