@@ -45,11 +45,12 @@ def answer(options: argparse.Namespace) -> None:
     with call_log(options.star.with_suffix(".log")):
         job = open_job(options, Stopwatch())
         call_report.log_start(job.call, job.previous, options, job.device, job.threads)
-        with scipy.fft.set_workers(job.threads), _memory_explained(job):
-            figures = _METHODS[options.method](job)
-        if options.clean:
-            _remove_arrays(job)
-        call_report.finish(job.call, job.outputs, options, job.device, job.watch, figures)
+        with _no_result_on_failure(job):
+            with scipy.fft.set_workers(job.threads), _memory_explained(job):
+                figures = _METHODS[options.method](job)
+            call_report.finish(job.call, job.outputs, options, job.device, job.watch, figures)
+            if options.clean:
+                _remove_arrays(job)
 
 
 def _uniform(job: Job) -> dict[str, Any]:
@@ -144,11 +145,21 @@ def _remove_arrays(job: Job) -> None:
 
 
 @contextmanager
+def _no_result_on_failure(job: Job) -> Iterator[None]:
+    """Take back the result if anything fails after it was written."""
+    try:
+        yield
+    except BaseException:
+        job.outputs.result.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
 def _memory_explained(job: Job) -> Iterator[None]:
     """Refuse what will not fit, and put an out-of-memory error into words."""
-    call = job.call
+    call, grid = job.call, job.accumulated.grid
     need = cost.predict(
-        call.box, call.padding, call.max_shell, job.options.levels, job.options.risk
+        grid.box, grid.padding, grid.max_shell, job.options.levels, job.options.risk
     ).device_bytes
     free = job.device.free_bytes()
     sentence = (
