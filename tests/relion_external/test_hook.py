@@ -1,0 +1,336 @@
+"""Whole calls of the hook through real files: what is written, logged and printed."""
+
+from __future__ import annotations
+
+import re
+
+import mrcfile
+import numpy as np
+import pytest
+
+from plugin_core.backend import Device
+from relion_external import __version__, call_setup
+
+NOTHING = np.zeros(9)  # the FSC of a classification
+
+
+def powers(volume: np.ndarray) -> np.ndarray:
+    """Power in each shell up to the corners, summed."""
+    axis = np.fft.fftfreq(volume.shape[0], 1 / volume.shape[0])
+    radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
+    shell = np.floor(radius + 0.5).astype(int)
+    return np.bincount(shell.ravel(), weights=(np.abs(np.fft.fftn(volume)) ** 2).ravel())
+
+
+def error(volume: np.ndarray, truth: np.ndarray) -> float:
+    return float(((volume - truth) ** 2).sum() / (truth**2).sum())
+
+
+@pytest.fixture(autouse=True)
+def _previous_iteration(project):
+    project.previous_iteration()
+
+
+# ---- what is written ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["nonuniform", "uniform"])
+@pytest.mark.parametrize(
+    ("name", "fsc"),
+    [
+        ("run_it003_half1_class001", True),
+        ("run_it003_half2_class001", True),
+        ("run_it003_class001", True),
+        ("run_it003_class002", False),
+        ("run_it003_half1_body001", True),
+        ("run_ct5_it003_half1_class001", True),
+        ("run_it1003_half1_class001", True),
+    ],
+)
+def test_every_kind_of_call_is_answered_with_a_better_map(project, reconstruct, name, fsc, method):
+    star = project.call(name, fsc=project.fsc if fsc else NOTHING)
+    raw = reconstruct(star, "--method", "uniform", "--minres_map", 999).map()
+    answered = reconstruct(star, "--method", method)
+    assert answered.status == 0
+    volume = answered.map()
+    assert (volume.shape, volume.dtype) == ((16, 16, 16), np.float32)
+    assert error(volume, project.truth) < 0.7 * error(raw, project.truth)
+
+
+def test_the_mrc_headers_say_what_a_map_is(project, succeed):
+    answered = succeed(project.call())
+    for suffix, label in (
+        ("", "non-uniform REGULARISED reference, not for FSC"),
+        ("_cutoff", "local resolution cutoff in Angstrom"),
+    ):
+        path = answered.result.with_name(f"{answered.result.stem}{suffix}.mrc")
+        assert mrcfile.validate(path)
+        with mrcfile.open(path) as mrc:
+            assert mrc.get_labels()[-1] == f"relion-external {__version__}: {label}"
+            assert mrc.voxel_size.tolist() == (4, 4, 4)
+
+
+def test_the_cutoff_map_is_in_angstrom_within_the_particle(project, succeed):
+    cutoff = succeed(project.call()).map("_cutoff")
+    distance = np.sqrt(((np.indices((16, 16, 16)) - 8.0) ** 2).sum(axis=0))
+    assert (cutoff[distance > 10.1] == 0).all()  # 5 voxels of radius and as many of soft edge
+    inside = cutoff[distance <= 5]
+    assert set(inside) <= set((16 * 4 / np.linspace(1.6, 7, 50)).astype(np.float32))
+    assert len(np.unique(inside)) > 5
+
+
+def test_nothing_else_is_written(project, succeed):
+    star = project.call()
+    before = set(project.folder.iterdir())
+    answered = succeed(star)
+    stem = answered.result.stem
+    assert {path.name for path in set(project.folder.iterdir()) - before} == {
+        f"{stem}.mrc", f"{stem}_cutoff.mrc", f"{stem}.log", "run_external.jsonl",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("risk", ["split-noise", "cross-half"])
+def test_the_joined_map_is_relions_own_and_the_filtered_one_lies_beside_it(project, succeed, risk):
+    star = project.call("run_it003_class001")
+    relions = succeed(star, "--method", "uniform").map()
+    answered = succeed(star, "--risk", risk)
+    np.testing.assert_array_equal(answered.map(), relions)
+    filtered = answered.map("_nonuniform")
+    assert 0.1 < np.std(filtered - relions) / np.std(relions) < 1
+    assert (answered.map("_cutoff") > 0).any()
+    assert project.history()[-1]["risk"] == "split-noise"
+    labels = {
+        "": "Wiener-filtered (uniform) joined map",
+        "_nonuniform": "non-uniform REGULARISED map, not for FSC",
+    }
+    for suffix, label in labels.items():
+        with mrcfile.open(project.folder / f"{answered.result.stem}{suffix}.mrc") as mrc:
+            assert mrc.get_labels()[-1].endswith(label)
+
+
+def test_a_classification_is_not_cut_at_an_fsc_it_does_not_have(project, succeed):
+    answered = succeed(project.call("run_it003_class001", fsc=NOTHING))
+    entry = project.history()[-1]
+    assert entry["map"] == "classification"
+    assert "trailing_angstrom" not in entry
+    assert "trailing" not in answered.stdout
+    assert powers(answered.map())[8:].sum() > 0
+
+
+def test_the_reference_is_cut_where_the_half_maps_cease_to_agree(project, succeed):
+    cut = powers(succeed(project.call()).map())  # FSC 0.143 after shell 6, edge of 3 shells
+    assert cut[8:].sum() < 1e-9 * cut.sum()
+    assert cut[6] > 0
+    earlier = powers(succeed(project.call(), "--trailing_distance", 2).map())
+    assert earlier[6:].sum() < 1e-9 * cut.sum()
+    np.testing.assert_allclose(earlier[:3], cut[:3], rtol=1e-4)
+
+
+def test_trailing_can_be_switched_off_with_a_warning(project, reconstruct):
+    answered = reconstruct(project.call(), "--skip_spectral_trailing")
+    assert answered.status == 0
+    assert powers(answered.map())[8:].sum() > 0
+    assert answered.stderr == (
+        "relion-external: warning: spectral trailing is off: the reference may hold detail beyond "
+        "what the half-maps agree on, and the resolution may be inflated\n"
+    )
+    assert project.history()[-1]["fsc_0143_angstrom"] == pytest.approx(16 * 4 / 6, abs=1e-3)
+
+
+def test_half_maps_without_any_agreement_still_give_a_map(project, succeed):
+    star = project.call(fsc=np.array([1.0, 0.1, *[0.0] * 7]))
+    answered = succeed(star)
+    assert answered.map().any()
+    assert project.history()[-1]["fsc_0143_angstrom"] is None
+    assert project.history()[-1]["trailing_angstrom"] == 64
+
+
+@pytest.mark.parametrize("method", ["uniform", "nonuniform"])
+@pytest.mark.parametrize("name", ["run_it003_half1_class001", "run_it003_class001"])
+def test_sub_tomograms_are_scaled_by_the_box_once_more(project, succeed, name, method):
+    """Scaled, but otherwise filtered alike: the noise is scaled with the map."""
+    star = project.call(name, fsc=project.fsc if "half" in name else NOTHING)
+    images = succeed(star, "--method", method)
+    image_maps = [images.map(), *([images.map("_cutoff")] if method == "nonuniform" else [])]
+    model = "half1_model" if "half" in name else "model"
+    (project.folder / "run_it002_half1_model.star").unlink()
+    project.previous_iteration(dimension=3, model=model)
+    subtomograms = succeed(star, "--method", method)
+    np.testing.assert_allclose(subtomograms.map(), 16 * image_maps[0], rtol=0, atol=1e-4)
+    assert "data dimension 3" in subtomograms.log
+    if method == "nonuniform":
+        assert (subtomograms.map("_cutoff") == image_maps[1]).mean() > 0.999
+
+
+def test_a_mask_takes_the_place_of_the_sphere(project, succeed):
+    mask = np.zeros((16, 16, 16))
+    mask[4:12, 4:12, 6:14] = 1
+    path = project.write("mask.mrc", mask)
+    star = project.call(particle_diameter=None)
+    cutoff = succeed(star, "--mask", path).map("_cutoff")
+    np.testing.assert_array_equal(cutoff > 0, mask > 0)
+
+
+@pytest.mark.parametrize("option", ["voxel size", "diameter"])
+def test_relion_3_1_is_served_from_the_previous_iteration_or_the_options(project, succeed, option):
+    complete = succeed(project.call()).map("_cutoff")
+    star = project.call(voxel_size=None, particle_diameter=None)
+    np.testing.assert_array_equal(succeed(star).map("_cutoff"), complete)
+    if option == "voxel size":
+        doubled = succeed(star, "--angpix", 8)
+        assert mrcfile.open(doubled.result).voxel_size.x == 8
+        assert 1.5 < doubled.map("_cutoff").max() / complete.max() < 2.5
+    else:
+        smaller = succeed(star, "--particle_diameter", 16).map("_cutoff")
+        assert (smaller > 0).sum() < 0.7 * (complete > 0).sum()
+
+
+@pytest.mark.parametrize(
+    "options", [("--awf", 1), ("--order", 2), ("--levels", 4), ("--risk", "cross-half")]
+)
+def test_the_options_of_the_search_reach_it(project, succeed, options):
+    project.call("run_it003_half2_class001", seed=2)
+    star = project.call()
+    default = succeed(star).map()
+    assert np.std(succeed(star, *options).map() - default) > 1e-3
+
+
+def test_stale_outputs_are_removed_before_work_starts(project, reconstruct):
+    """RELION would obey an old result STAR file, and take an old map for the answer."""
+    star = project.call()
+    stem = star.stem
+    stale = [f"{stem}.mrc", f"{stem}_out.star", f"{stem}_cutoff.mrc", f"{stem}_nonuniform.mrc"]
+    for name in (*stale, f"{stem}.mrc.tmp"):
+        (project.folder / name).write_text("stale")
+    (project.folder / f"{stem}_weight.mrc").unlink()
+    assert reconstruct(star).status == 1
+    assert not any((project.folder / name).exists() for name in stale)
+    assert not (project.folder / f"{stem}.mrc.tmp").exists()
+
+
+def test_clean_removes_the_arrays_of_this_call_after_success(project, succeed):
+    star, other = project.call(), project.call("run_it003_half2_class001", seed=2)
+    answered = succeed(star, "--clean")
+    assert list(project.folder.glob("*half1*_data_*.mrc")) == []
+    assert list(project.folder.glob("*half1*_weight.mrc")) == []
+    assert star.exists()
+    assert len(list(project.folder.glob("*half2*.mrc"))) == 3
+    assert answered.log.count("removed Refine3D") == 3
+    succeed(other)
+
+
+def test_clean_removes_nothing_after_a_failure(project, reconstruct):
+    star = project.call()
+    assert reconstruct(star, "--clean", "--mask", "missing.mrc").status == 1
+    assert len(list(project.folder.glob("*half1*.mrc"))) == 3
+
+
+def test_clean_leaves_what_the_other_half_needs(project, reconstruct):
+    star = project.call()
+    project.call("run_it003_half2_class001", seed=2)
+    answered = reconstruct(star, "--clean", "--risk", "cross-half")
+    assert answered.status == 0
+    assert answered.stderr == (
+        "relion-external: warning: --clean does nothing with --risk cross-half: the other half "
+        "needs the arrays\n"
+    )
+    assert len(list(project.folder.glob("*half1*_data_*.mrc"))) == 2
+
+
+# ---- what is said -------------------------------------------------------------------------------
+
+
+def test_one_line_on_stdout(project, succeed):
+    assert re.fullmatch(
+        r" relion-external: iteration 3 half 1 class 1, nonuniform \(split-noise\) on CPU, "
+        r"local cutoff median \d+\.\d Å \(5th to 95th percentile \d+\.\d to \d+\.\d Å\), "
+        r"trailing at 10\.7 Å, \d+\.\d s\n",
+        succeed(project.call()).stdout,
+    )
+    assert re.fullmatch(
+        r" relion-external: iteration 3 half 1 class 1, uniform on CPU, \d+\.\d s\n",
+        succeed(project.call(), "--method", "uniform").stdout,
+    )
+
+
+def test_a_line_in_the_history_for_every_call(project, succeed):
+    succeed(project.call())
+    succeed(project.call("run_it003_half2_class001", seed=2), "--method", "uniform")
+    first, second = project.history()
+    assert first["version"] == __version__
+    assert (first["iteration"], first["half"], first["class"]) == (3, 1, 1)
+    assert (first["map"], first["method"], first["risk"]) == (
+        "half-set",
+        "nonuniform",
+        "split-noise",
+    )
+    assert first["levels"] == 50
+    finest, median, coarsest = (
+        first[f"cutoff_{which}_angstrom"]
+        for which in ("5th_percentile", "median", "95th_percentile")
+    )
+    assert 16 * 4 / 7 - 1e-3 <= finest <= median <= coarsest <= 40
+    assert first["trailing_angstrom"] == first["fsc_0143_angstrom"]
+    assert first["device"] == "CPU"
+    assert first["seconds"] >= sum(first["stages"].values()) - 0.01
+    assert set(first["stages"]) == {"reconstruction", "regularisation", "trailing", "writing"}
+    assert first["peak_memory_bytes"] > 1e7
+    assert (second["half"], second["method"]) == (2, "uniform")
+
+
+def test_a_body_is_called_so_in_the_history(project, succeed):
+    succeed(project.call("run_it003_half1_body002"))
+    entry = project.history()[0]
+    assert entry["body"] == 2
+    assert "class" not in entry
+
+
+def test_the_log_tells_what_was_done(project, succeed):
+    log = succeed(project.call(), "--awf", 2).log
+    assert f"relion-external {__version__}, Python 3." in log
+    assert "run_it003_half1_class001_external_reconstruct.star: iteration 3 half 1 class 1" in log
+    assert "box 16, padding 2, measured up to shell 7, T 1, data dimension 2" in log
+    assert " awf=2.0 " in log
+    assert "device: CPU (asked for), 1 thread(s)" in log
+    assert re.search(r"memory: about \d+\.\d\d GB needed on the CPU", log)
+    assert "trailing_angstrom: 10.667" in log
+
+
+def test_the_log_is_of_the_last_attempt_only(project, reconstruct):
+    star = project.call()
+    assert "Traceback" in reconstruct(star, "--mask", "missing.mrc").log
+    assert "Traceback" not in reconstruct(star).log
+
+
+@pytest.mark.parametrize("name", ["run_it003_half1_class001", "run_it003_half2_class001"])
+def test_auto_tells_which_device_and_why(project, succeed, monkeypatch, name):
+    monkeypatch.setitem(__import__("sys").modules, "cupy", None)
+    assert "device: CPU (CuPy is not installed)" in succeed(project.call(name), "--gpu", "auto").log
+
+
+@pytest.mark.parametrize(
+    ("name", "gpu"),
+    [
+        ("run_it003_half1_class001", "4"),
+        ("run_it003_half2_class001", "7"),
+        ("run_it003_class001", "4"),
+        ("run_it003_class002", "7"),
+        ("run_it003_class003", "4"),
+    ],
+)
+def test_gpus_are_dealt_out_to_halves_and_classes(project, succeed, monkeypatch, name, gpu):
+    monkeypatch.setattr(
+        call_setup, "select_device", lambda request: Device(f"GPU {request}", "made up")
+    )
+    succeed(project.call(name, fsc=NOTHING), "--gpu", "4,7")
+    assert project.history()[0]["device"] == f"GPU {gpu}"
+
+
+def test_a_missing_previous_iteration_is_warned_of(project, reconstruct):
+    (project.folder / "run_it002_optimiser.star").unlink()
+    answered = reconstruct(project.call())
+    assert answered.status == 0
+    assert answered.stderr == (
+        "relion-external: warning: Refine3D/job001/run_it002_optimiser.star is missing: gradient "
+        "refinement and sub-tomograms cannot be recognised\n"
+    )
