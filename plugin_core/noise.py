@@ -31,7 +31,9 @@ def from_fsc(half_map: Array, support: Array, signal_fraction: np.ndarray) -> np
     return (1 - np.clip(signal_fraction, 0, 1)) * power / covered
 
 
-def from_weights(radial: RadialWeights, data_dimension: int = 2) -> np.ndarray:
+def from_weights(
+    radial: RadialWeights, data_dimension: int = 2, counted_fraction: float = 1.0
+) -> np.ndarray:
     """Noise power that the accumulated weights predict: for maps that have no other half.
 
     A weight is a sum of CTF^2 / sigma^2, so its inverse is the noise variance of the data in
@@ -43,6 +45,9 @@ def from_weights(radial: RadialWeights, data_dimension: int = 2) -> np.ndarray:
     radial : RadialWeights
     data_dimension : int
         2 for images, 3 for sub-tomograms, as given to the reconstruction.
+    counted_fraction : float
+        Fraction of the noise power that sigma^2 counts: below 1 where RELION measured it in
+        particles masked with zeros, but reconstructs from the unmasked ones.
 
     Returns
     -------
@@ -53,7 +58,7 @@ def from_weights(radial: RadialWeights, data_dimension: int = 2) -> np.ndarray:
     sigma2 = np.zeros_like(means)
     measured = means > 0
     sigma2[measured] = 1 / (radial.grid.padding**3 * means[measured])
-    return 2 * sigma2 * float(radial.grid.box) ** (2 * data_dimension)
+    return 2 * sigma2 * float(radial.grid.box) ** (2 * data_dimension) / counted_fraction
 
 
 def from_solvent(half_map: Array, support: Array) -> np.ndarray:

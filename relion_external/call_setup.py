@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from plugin_core.backend import Array, Device, DeviceError, select_device, to_host
-from plugin_core.masks import particle_sphere
+from plugin_core.masks import particle_sphere, soft_sphere
+from relion_external import star
 from relion_external.accumulated import Accumulated
 from relion_external.call_log import Stopwatch
 from relion_external.errors import UserError
@@ -56,6 +57,23 @@ class Job:
             self.call, self.previous, self.options.particle_diameter
         )
         return particle_sphere(self.call.box, diameter, self.voxel_size, self.device.xp)
+
+    @property
+    def counted_noise(self) -> float:
+        """Fraction of the particles' noise power that RELION's noise spectra, and weights, count.
+
+        RELION measures noise in the masked particles; zeros around them take theirs away.
+        """
+        previous = self.previous
+        if not previous.masks_with_zeros:
+            return 1.0
+        path = previous.optimiser_path
+        diameter = star.number(previous.optimiser, star.PARTICLE_DIAMETER, path)
+        edge_width = star.number(previous.optimiser, star.MASK_EDGE, path)
+        mask = soft_sphere(self.call.box, diameter / (2 * self.voxel_size), edge_width)
+        if previous.data_dimension == 2:
+            mask = mask[self.call.box // 2]
+        return float((mask**2).mean(dtype="float64"))
 
     def write(self, path: Path, volume: Array, what: str) -> None:
         """Write a map whose MRC label says `what` it is."""

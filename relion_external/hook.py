@@ -106,7 +106,9 @@ def _risk(job: Job) -> str:
 
 def _noise_power(job: Job, raw: Array) -> np.ndarray:
     if job.call.mode == CLASSIFICATION:
-        return noise.from_weights(job.accumulated.radial, job.accumulated.data_dimension)
+        return noise.from_weights(
+            job.accumulated.radial, job.accumulated.data_dimension, job.counted_noise
+        )
     fsc = joined_fsc(job.call.fsc) if job.call.mode == JOINED else job.call.fsc
     return noise.from_fsc(raw, job.support, fsc)
 

@@ -111,6 +111,11 @@ class PreviousIteration:
         )
 
     @property
+    def masks_with_zeros(self) -> bool:
+        """Whether RELION sets the surroundings of the particles to zero (--zero_mask)."""
+        return bool(int(self.optimiser.get(star.ZERO_MASK, 0)))
+
+    @property
     def data_dimension(self) -> int:
         """2 for images, 3 for sub-tomograms."""
         return int(star.number(self.model, star.DATA_DIMENSION, self.model_path, default=2))

@@ -38,6 +38,8 @@ PARTICLE_DIAMETER = "rlnParticleDiameter"
 # model.star, optimiser.star
 DATA_DIMENSION = "rlnDataDimensionality"
 CURRENT_RESOLUTION = "rlnCurrentResolution"
+ZERO_MASK = "rlnDoZeroMask"
+MASK_EDGE = "rlnWidthMaskEdge"
 GRADIENT_FLAGS = ("rlnDoGradientRefine", "rlnDoStochasticGradientDescent")
 
 # postprocess.star

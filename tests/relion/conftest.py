@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,12 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 import relion_external
+from plugin_core import noise
+from plugin_core.regularizers.interface import RegularizerInput
+from plugin_core.regularizers.nonuniform import regularize
 from relion_external import hook_variable, star
+from relion_external.cli import build_parser
+from relion_external.hook import answer
 from relion_external.mpi import mpirun_command
 from relion_external.simulated_set import SimulatedSet, SimulationOptions, write_simulated_set
 from relion_external.volumes import write_map
@@ -179,5 +185,36 @@ def classified(relion: Relion) -> Run:
 
 
 @pytest.fixture(scope="session")
+def truth_mask(relion: Relion) -> np.ndarray:
+    """Soft mask of the protein."""
+    return mrcfile.read(relion.folder / "mask.mrc")
+
+
+@pytest.fixture(scope="session")
 def truth(relion: Relion) -> np.ndarray:
     return mrcfile.read(relion.particles.true_map)
+
+
+@pytest.fixture
+def noise_ratio(
+    truth_mask: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Run, str], np.ndarray]:
+    """Noise around the protein over the noise that the hook reckons with, shell by shell."""
+
+    def ratio(run: Run, call: str) -> np.ndarray:
+        shutil.copytree(run.folder, tmp_path / run.folder.name)
+        monkeypatch.chdir(tmp_path)
+        given: list[RegularizerInput] = []
+
+        def spy(inputs: RegularizerInput, parameters: Any) -> Any:
+            given.append(inputs)
+            return regularize(inputs, parameters)
+
+        monkeypatch.setattr("relion_external.hook.regularize", spy)
+        name = f"{run.folder.name}/{call}_external_reconstruct.star"
+        answer(build_parser(["reconstruct"]).parse_args(["reconstruct", name]))
+        (inputs,) = given
+        reckoned = inputs.noise_power
+        return noise.from_solvent(inputs.half_map, truth_mask)[: len(reckoned)] / reckoned
+
+    return ratio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,14 @@ def test_every_class_of_every_iteration_is_answered(classified: Run) -> None:
     assert classified.calls() == [f"run_it{i:03d}_class{k:03d}" for i in (1, 2, 3) for k in (1, 2)]
     for call in classified.calls():
         assert "classification map" in classified.log(call)
+
+
+def test_noise_is_reckoned_as_it_is(
+    classified: Run, noise_ratio: Callable[[Run, str], np.ndarray]
+) -> None:
+    # RELION measures noise in particles masked with zeros, and reconstructs from unmasked ones.
+    ratio = noise_ratio(classified, "run_it001_class001")
+    assert ratio[8:-2].mean() == pytest.approx(1.0, abs=0.15)
 
 
 def test_both_classes_live_and_approach_the_truth(classified: Run, truth: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,11 +54,27 @@ def coarse(volume: np.ndarray) -> np.ndarray:
     return np.fft.fftn(volume)[radius < 4.5]
 
 
-def test_the_grey_scale_is_relions(relion: Relion, subtomograms: str) -> None:
+@pytest.fixture(scope="module")
+def hooked(relion: Relion, subtomograms: str) -> Run:
+    return one_iteration(relion, subtomograms, "sub_nonuniform/run", "")
+
+
+def test_the_grey_scale_is_relions(relion: Relion, subtomograms: str, hooked: Run) -> None:
     alone, uniform, nonuniform = (
-        one_iteration(relion, subtomograms, f"sub_{name}/run", hook).map("run_it001_class001")
-        for name, hook in (("alone", None), ("uniform", "--method uniform"), ("nonuniform", ""))
+        run.map("run_it001_class001")
+        for run in (
+            one_iteration(relion, subtomograms, "sub_alone/run", None),
+            one_iteration(relion, subtomograms, "sub_uniform/run", "--method uniform"),
+            hooked,
+        )
     )
     np.testing.assert_allclose(uniform, alone, atol=1e-4 * alone.max())
     scale = np.vdot(coarse(alone), coarse(nonuniform)).real / np.linalg.norm(coarse(alone)) ** 2
     assert scale == pytest.approx(1.0, abs=0.05)
+
+
+def test_noise_is_reckoned_as_it_is(
+    hooked: Run, noise_ratio: Callable[[Run, str], np.ndarray]
+) -> None:
+    ratio = noise_ratio(hooked, "run_it001_class001")
+    assert ratio[8:-2].mean() == pytest.approx(1.0, abs=0.15)

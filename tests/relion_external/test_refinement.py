@@ -91,5 +91,7 @@ def test_relion_is_told_of_a_hook_only_where_there_is_one(tmp_path: Path) -> Non
 
 def test_missing_relion_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="relion_refine_mpi and relion_reconstruct and mpirun not found"):
+    with pytest.raises(
+        UserError, match="relion_refine_mpi and relion_reconstruct and mpirun not found"
+    ):
         refine(SimulatedSet(tmp_path), tmp_path / "out", OPTIONS, hook=None)
