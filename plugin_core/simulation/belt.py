@@ -40,8 +40,8 @@ class BeltShape:
     half_thickness_sd: float = 2.0
     ellipticity_sd: float = 0.10
     offset_sd: float = 3.0
-    rim_contrast: float = 0.45
-    core_contrast: float = 0.15
+    rim_contrast: float = 0.9
+    core_contrast: float = 0.3
     rim_start: float = 0.8
     clearance: float = 3.0
     b_factor: float = 150.0
