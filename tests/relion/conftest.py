@@ -24,8 +24,7 @@ from plugin_core import noise
 from plugin_core.regularizers.interface import RegularizerInput
 from plugin_core.regularizers.nonuniform import regularize
 from relion_external import hook_variable, star
-from relion_external.cli import build_parser
-from relion_external.hook import answer
+from relion_external.cli import main
 from relion_external.mpi import mpirun_command
 from relion_external.simulated_set import SimulatedSet, SimulationOptions, write_simulated_set
 from relion_external.volumes import write_map
@@ -115,17 +114,18 @@ class Relion:
         return self.refine(output, *options, hook=hook, mpi=mpi)
 
     def refine(self, output: str, *options: str, hook: str | None = "", mpi: bool = True) -> Run:
-        """Run relion_refine with the root `output`, such as ``folder/run``.
+        """Run relion_refine with the root `output`, such as ``folder/run``, or none if empty.
 
         `hook` holds options of the hook; with None, RELION reconstructs by itself. A continued run
         has to remember by itself that there is a hook.
         """
-        folder = (self.folder / output).parent
+        folder = (self.folder / output).parent if output else self.folder
         folder.mkdir(exist_ok=True)
         program = [*mpirun_command(), "relion_refine_mpi"] if mpi else ["relion_refine"]
         told = hook is None or "--continue" in options
         external = [] if told else ["--external_reconstruct"]
-        command = [*program, "--o", output, *options, *external]
+        root = ["--o", output] if output else []
+        command = [*program, *root, *options, *external]
         return Run(folder, *run_limited(command, self.folder, hook or ""))
 
     def _input(self) -> tuple[str, ...]:
@@ -212,7 +212,7 @@ def noise_ratio(
 
         monkeypatch.setattr("relion_external.hook.regularize", spy)
         name = f"{run.folder.name}/{call}_external_reconstruct.star"
-        answer(build_parser(["reconstruct"]).parse_args(["reconstruct", name]))
+        assert main(["reconstruct", name]) == 0
         (inputs,) = given
         reckoned = inputs.noise_power
         return noise.from_solvent(inputs.half_map, truth_mask)[: len(reckoned)] / reckoned
