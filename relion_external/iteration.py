@@ -113,7 +113,7 @@ class PreviousIteration:
     @property
     def masks_with_zeros(self) -> bool:
         """Whether RELION sets the surroundings of the particles to zero (--zero_mask)."""
-        return bool(int(self.optimiser.get(star.ZERO_MASK, 0)))
+        return bool(star.number(self.optimiser, star.ZERO_MASK, self.optimiser_path, default=0))
 
     @property
     def data_dimension(self) -> int:

@@ -68,9 +68,9 @@ def read_map(path: Path, box: int) -> np.ndarray:
 
 
 def read_mask(path: Path, box: int) -> np.ndarray:
-    """Read a soft mask of `box` voxels a side; UserError if it leaves [0, 1]."""
+    """Read a soft mask of `box` voxels a side; UserError if it leaves [0, 1] or nothing inside."""
     mask = read_map(path, box)
-    if not (mask.min() >= -1e-3 and mask.max() <= 1 + 1e-3 and mask.any()):
+    if not (mask.min() >= -1e-3 and 0.5 < mask.max() <= 1 + 1e-3):
         raise UserError(
             f"{path} has values from {mask.min():.4g} to {mask.max():.4g}; "
             "expected a mask from 0 to 1"
