@@ -326,6 +326,24 @@ def test_damaged_files_of_the_previous_iteration(project, refused, file, content
     assert found.endswith(message)
 
 
+def test_a_mask_of_a_body(project, refused):
+    project.previous_iteration()
+    assert refused(project.call("run_it003_half1_body001"), "--mask", "mask.mrc") == (
+        "--mask mask.mrc lies in the frame of the whole particle, but RELION centres the map of a "
+        "body on that body: leave --mask out in multi-body refinement"
+    )
+
+
+def test_wrong_weights_of_the_other_half_are_told_as_its_own(project, refused):
+    project.previous_iteration()
+    star, other = project.call(), project.call("run_it003_half2_class001", seed=2)
+    set_voxel("weight", np.nan)(other)
+    assert refused(star, "--risk", "cross-half") == (
+        "Refine3D/job001/run_it003_half2_class001_external_reconstruct_weight.mrc: "
+        "the weights hold values that are not finite"
+    )
+
+
 def test_a_file_that_is_no_call_gets_no_log(project, reconstruct):
     star = project.folder / "run_it003_model.star"
     answered = reconstruct(star)

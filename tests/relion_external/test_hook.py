@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from plugin_core.backend import Device
-from relion_external import __version__, call_setup
+from relion_external import __version__, call_setup, hook_variable
+from relion_external.system import ask
 
 NOTHING = np.zeros(9)  # the FSC of a classification
 
@@ -162,6 +163,35 @@ def test_sub_tomograms_are_scaled_by_the_box_once_more(project, succeed, name, m
         assert (subtomograms.map("_cutoff") == image_maps[1]).mean() > 0.999
 
 
+def test_the_noise_of_the_joined_map_is_less_than_that_of_its_halves(project, succeed):
+    """The joined map is filtered as a half-map would be whose FSC is 2 F / (1 + F)."""
+    joined = succeed(project.call("run_it003_class001")).map("_cutoff")
+    fsc = 2 * project.fsc / (1 + project.fsc)
+    np.testing.assert_array_equal(joined, succeed(project.call(fsc=fsc)).map("_cutoff"))
+    assert (joined != succeed(project.call()).map("_cutoff")).mean() > 0.1
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_noise_that_a_zero_mask_hides_from_the_weights_is_counted(project, succeed, dimension):
+    """Weights that are too large by a factor are the same as weights divided by that factor."""
+    offsets = np.indices((16,) * dimension) - 8.0
+    distance = np.sqrt((offsets**2).sum(axis=0))
+    mask = 0.5 + 0.5 * np.cos(np.pi * np.clip((distance - 5) / 5, 0, 1))
+    star = project.call("run_it003_class001", fsc=NOTHING)
+    zero_mask = "_rlnParticleDiameter 40\n_rlnDoZeroMask 1\n_rlnWidthMaskEdge 5\n"
+    for path in project.folder.glob("*_model.star"):
+        path.unlink()
+    project.previous_iteration(model="model", optimiser=zero_mask, dimension=dimension)
+    masked = succeed(star).map("_cutoff")
+    project.previous_iteration(model="model", dimension=dimension)
+    unmasked = succeed(star).map("_cutoff")
+    for part in ("data_real", "data_imag", "weight"):
+        with mrcfile.mmap(star.with_name(f"{star.stem}_{part}.mrc"), mode="r+") as mrc:
+            mrc.data[:] *= (mask**2).mean()
+    np.testing.assert_allclose(succeed(star).map("_cutoff"), masked, rtol=1e-3)
+    assert (masked > unmasked).sum() > (masked < unmasked).sum()
+
+
 def test_a_mask_takes_the_place_of_the_sphere(project, succeed):
     mask = np.zeros((16, 16, 16))
     mask[4:12, 4:12, 6:14] = 1
@@ -235,6 +265,21 @@ def test_clean_leaves_what_the_other_half_needs(project, reconstruct):
         "needs the arrays\n"
     )
     assert len(list(project.folder.glob("*half1*_data_*.mrc"))) == 2
+
+
+def test_relion_starts_the_program_through_a_shell(project):
+    """As RELION does: the variable, a blank and the STAR file go to /bin/sh."""
+    star = project.call()
+    command = hook_variable.command(["--gpu", "cpu", "--levels", "3", "--j", "1"])
+    environment = hook_variable.environment(command)
+    done = ask(f"${hook_variable.NAME} {star}", 60, environment)
+    assert (done.status, done.stderr) == (0, "")
+    assert done.stdout.startswith(" relion-external: iteration 3 half 1 class 1")
+    star.with_name(f"{star.stem}_weight.mrc").unlink()
+    done = ask(f"${hook_variable.NAME} {star}", 60, environment)
+    assert (done.status, done.stdout) == (1, "")
+    assert re.fullmatch(r"relion-external: error: .*_weight.mrc does not exist .*\n", done.stderr)
+    assert not star.with_suffix(".mrc").exists()
 
 
 # ---- what is said -------------------------------------------------------------------------------

@@ -22,7 +22,9 @@ def _previous_iteration(project):
 
 @pytest.fixture
 def cross_half(succeed):
-    return lambda star, *options: succeed(star, "--risk", "cross-half", *options)
+    return lambda star, *options: succeed(
+        star, "--risk", "cross-half", "--partner_timeout", 10, *options
+    )
 
 
 @pytest.fixture

@@ -142,6 +142,7 @@ def test_a_mask(path):
     [
         (VOLUME, "has values from -.* to .*; expected a mask from 0 to 1"),
         (3 * np.ones((6, 6, 6)), "has values from 3 to 3; expected a mask from 0 to 1"),
+        (np.full((6, 6, 6), 0.3), "has values from 0.3 to 0.3; expected a mask from 0 to 1"),
         (np.zeros((6, 6, 6)), "has values from 0 to 0; expected a mask from 0 to 1"),
         (np.full((6, 6, 6), np.nan), "has values from nan to nan; expected a mask from 0 to 1"),
     ],
