@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from relion_external.errors import UserError
 from relion_external.panels import BLUE, GREEN, PURPLE, VERMILION, save
+from relion_external.volumes import temporary_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,6 +52,17 @@ def read_history(path: Path) -> list[Entry]:
     if not last:
         raise UserError(f"{path} holds no call of the hook")
     return sorted(last.values(), key=lambda entry: int(entry["iteration"]))
+
+
+def forget_calls_after(path: Path, iteration: int) -> None:
+    """Drop the calls of later iterations, which a continued run makes again."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line)["iteration"] <= iteration]
+    temporary = temporary_name(path)
+    temporary.write_text("".join(kept), encoding="utf-8")
+    temporary.replace(path)
 
 
 _CALL = ("iteration", "half", "class", "body")
