@@ -129,7 +129,7 @@ CASES = {
         lambda star: edit(star, r"^(2\t)\S+", r"\1nan"),
         rf"{STAR}: data_external_reconstruct_tau2 holds values that are not finite numbers",
     ),
-    "tau2 is NaN as C\\+\\+ writes it": (
+    "tau2 is NaN as C++ writes it": (
         lambda star: edit(star, r"^(2\t)\S+", r"\1-nan"),
         rf"{STAR}: data_external_reconstruct_tau2 holds values that are not finite numbers",
     ),

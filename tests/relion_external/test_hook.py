@@ -7,9 +7,10 @@ import re
 import mrcfile
 import numpy as np
 import pytest
+import scipy.fft
 
 from plugin_core.backend import Device
-from relion_external import __version__, call_setup, hook_variable
+from relion_external import __version__, call_setup, hook, hook_variable
 from relion_external.system import ask
 
 NOTHING = np.zeros(9)  # the FSC of a classification
@@ -223,6 +224,19 @@ def test_the_options_of_the_search_reach_it(project, succeed, options):
     star = project.call()
     default = succeed(star).map()
     assert np.std(succeed(star, *options).map() - default) > 1e-3
+
+
+def test_transforms_run_on_the_threads_asked_for(project, succeed, monkeypatch):
+    real, seen = hook.regularize, []
+
+    def spy(*arguments):
+        seen.append(scipy.fft.get_workers())
+        return real(*arguments)
+
+    monkeypatch.setattr(hook, "regularize", spy)
+    answered = succeed(project.call(), "--j", 3)
+    assert seen == [3]
+    assert "device: CPU (asked for), 3 thread(s)" in answered.log
 
 
 def test_stale_outputs_are_removed_before_work_starts(project, reconstruct):

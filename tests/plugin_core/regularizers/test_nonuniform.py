@@ -60,10 +60,26 @@ def test_cutoffs_are_told_in_angstrom_inside_the_support(xp, risk):
 def test_what_lies_outside_the_support_has_no_influence(xp, risk):
     solvent = np.where(SUPPORT == 0, 1e3 * white(3), 0).astype(np.float32)
     clean = inputs(xp)
-    soiled = dataclasses.replace(clean, half_map=clean.half_map + xp.asarray(solvent))
+    soiled = dataclasses.replace(
+        clean,
+        half_map=clean.half_map + xp.asarray(solvent),
+        partner=clean.partner - xp.asarray(solvent),
+    )
     parameters = NonuniformParameters(risk, levels=5)
     expected, found = regularize(clean, parameters), regularize(soiled, parameters)
     np.testing.assert_array_equal(to_host(found.volume), to_host(expected.volume))
+
+
+@pytest.mark.parametrize("risk", RISKS)
+@pytest.mark.parametrize("order", [2, 8])
+def test_with_one_level_it_is_a_uniform_butterworth_filter(full_filter, risk, order):
+    given = inputs()
+    found = regularize(given, NonuniformParameters(risk, order=order, levels=1)).volume
+    cutoff = BOX * VOXEL_SIZE / 40
+    expected = full_filter(
+        given.half_map * SUPPORT, lambda radius: 1 / np.sqrt(1 + (radius / cutoff) ** (2 * order))
+    )
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
 def test_split_noise_looks_at_one_half_map_only():
