@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from relion_external import hook_variable, job_folder, star, system
 from relion_external.cli import command_parser
 from relion_external.errors import UserError
-from relion_external.history import column, draw_history, forget_calls_after, read_history
+from relion_external.history import draw_history, forget_calls_after, read_history
 from relion_external.job_folder import NodeType, write_output_nodes
 from relion_external.mpi import mpirun_command
 from relion_external.outputs import history_path
@@ -28,11 +24,12 @@ from relion_external.refine_command import (
     refuse_other_options,
 )
 from relion_external.refine_files import (
+    final_file,
+    final_map,
     iteration_file,
     last_whole_iteration,
-    resolution_angstrom,
-    whole_iterations,
 )
+from relion_external.refine_progress import Progress
 
 PROGRAM = "relion_refine_mpi"
 
@@ -49,7 +46,7 @@ def refine(args: argparse.Namespace) -> None:
     version = system.relion_version()
     root = args.o / "run"
     options = refine_options(args, version)
-    if _final_map(root).exists():
+    if final_map(root).exists():
         refuse_other_options(options, _started_with(root, options))
         print(f" relion-external: the refinement in {args.o} is finished already", flush=True)
     else:
@@ -95,7 +92,7 @@ def _run_relion(
             stale.unlink()
     forget_calls_after(history_path(root), start)
     print(f" relion-external: {what}; RELION's own output is in {log_path}", flush=True)
-    progress = _Progress(root, log_path, start)
+    progress = Progress(root, log_path, start)
     run_to_the_end(
         [*mpirun_command(args.mpi, args.mpirun.split(",")), PROGRAM, *words],
         working_folder=Path.cwd(),
@@ -135,107 +132,22 @@ def _hook_words(args: argparse.Namespace) -> list[str]:
     return words
 
 
-@dataclass
-class _Progress:
-    """One line in run.out for each iteration, and a look at whether RELION does as it was told.
-
-    Attributes
-    ----------
-    done : int
-        The last iteration that was reported.
-    """
-
-    root: Path
-    log_path: Path
-    done: int
-    _since: float = field(default_factory=time.monotonic)
-
-    def look(self) -> None:
-        """Report the iterations that have been finished since the last look.
-
-        Raises
-        ------
-        UserError
-            If RELION did not know an option, or did not call the hook.
-        """
-        self._refuse_unknown_options()
-        for iteration in whole_iterations(self.root, self.done + 1):
-            self.done = iteration
-            self._report(iteration_file(self.root, iteration, "half1_model"), str(iteration))
-
-    def finish(self) -> None:
-        """Report the rest, the last iteration included, in which the half-sets are joined."""
-        self.look()
-        if _final_map(self.root).exists():
-            self.done += 1
-            self._report(_final_file(self.root, "model"), f"{self.done} (the last, joined)")
-        else:
-            print(
-                f" relion-external: RELION stopped after iteration {self.done}, before the "
-                "refinement had converged; run this job again to continue",
-                flush=True,
-            )
-
-    def _report(self, model: Path, name: str) -> None:
-        entries = self._hook_calls()
-        cutoffs = column(entries, "cutoff_median_angstrom").values
-        resolution = resolution_angstrom(model)
-        now = time.monotonic()
-        parts = [
-            f" relion-external: iteration {name}",
-            f"resolution {resolution:.1f} Å" if resolution else "no resolution yet",
-            *(f"local cutoff median {cutoff:.1f} Å" for cutoff in cutoffs),
-            f"{now - self._since:.0f} s",
-        ]
-        self._since = now
-        print(", ".join(parts), flush=True)
-
-    def _hook_calls(self) -> list[dict[str, Any]]:
-        path = history_path(self.root)
-        entries = read_history(path) if path.exists() else []
-        found = [entry for entry in entries if entry["iteration"] == self.done]
-        if not found:
-            raise UserError(
-                f"RELION did not call the hook in iteration {self.done}; see {self.log_path}"
-            )
-        return found
-
-    def _refuse_unknown_options(self) -> None:
-        """RELION only warns of an option that it does not know, and goes on without it."""
-        with self.log_path.open(errors="replace") as log:
-            beginning = log.read(20_000)
-        unknown = re.search(r"Option --(\S+)\s+is not a valid RELION argument", beginning)
-        if unknown:
-            raise UserError(
-                f"relion_refine does not take --{unknown[1]} here (a refinement that is continued "
-                "keeps most of what it was started with)"
-            )
-
-
-def _final_file(root: Path, kind: str) -> Path:
-    return root.with_name(f"{root.name}_{kind}.star")
-
-
-def _final_map(root: Path) -> Path:
-    return root.with_name(f"{root.name}_class001.mrc")
-
-
 def _nodes(root: Path, version: str | None) -> dict[Path, NodeType]:
     """Outputs of a refinement that has converged, or else of its last iteration."""
     relion_4 = bool(version and version.startswith("4."))
     particles = job_folder.PARTICLES_RELION_4 if relion_4 else job_folder.PARTICLES
     optimiser = job_folder.OPTIMISER_RELION_4 if relion_4 else job_folder.OPTIMISER
-    if not _final_map(root).exists():
+    if not final_map(root).exists():
         last = last_whole_iteration(root) or 0
         return {
             iteration_file(root, last, "data"): particles,
             iteration_file(root, last, "optimiser"): optimiser,
         }
     nodes = {
-        _final_map(root): job_folder.MAP,
+        final_map(root): job_folder.MAP,
         root.with_name(f"{root.name}_half1_class001_unfil.mrc"): job_folder.HALF_MAP,
-        _final_file(root, "data"): particles,
-        _final_file(root, "optimiser"): optimiser,
+        final_file(root, "data"): particles,
+        final_file(root, "optimiser"): optimiser,
     }
     for kind, suffix in ((job_folder.MAP, "nonuniform"), (job_folder.CUTOFF_MAP, "cutoff")):
         pattern = f"{root.name}_it???_class001_external_reconstruct_{suffix}.mrc"

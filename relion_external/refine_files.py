@@ -22,6 +22,16 @@ def iteration_file(root: Path, iteration: int, kind: str) -> Path:
     return root.with_name(f"{root.name}_it{iteration:03d}_{kind}.star")
 
 
+def final_file(root: Path, kind: str) -> Path:
+    """Path of a STAR file of the last iteration, in which the half-sets are joined."""
+    return root.with_name(f"{root.name}_{kind}.star")
+
+
+def final_map(root: Path) -> Path:
+    """Path of the joined map, which is there once the refinement has converged."""
+    return root.with_name(f"{root.name}_class001.mrc")
+
+
 def is_whole(root: Path, iteration: int) -> bool:
     """Whether RELION has finished writing an iteration of a refinement in two half-sets."""
     return all(_ends_a_table(iteration_file(root, iteration, kind)) for kind in _SPLIT_KINDS)
