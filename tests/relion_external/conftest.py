@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,3 +158,23 @@ def succeed(reconstruct: Callable[..., Answered]) -> Callable[..., Answered]:
         return answered
 
     return run
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str], Path]:
+    """Return a function that unpacks a recorded call; STAR paths start where it does."""
+    monkeypatch.chdir(tmp_path)
+
+    def unpack(source: Path, call: str) -> Path:
+        if not source.is_dir():
+            pytest.skip(f"no recorded calls at {source}")
+        folder = Path(call).parent
+        folder.mkdir(exist_ok=True)
+        for path in (source / folder).iterdir():
+            if path.suffix != ".gz":
+                shutil.copyfile(path, folder / path.name)
+            elif path.name.startswith(Path(call).name):
+                (folder / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
+        return Path(f"{call}_external_reconstruct.star")
+
+    return unpack

@@ -5,8 +5,6 @@ Small ones are in tests/data; larger ones, of RELION 3.1.3 and 5.0.1, may lie be
 
 from __future__ import annotations
 
-import gzip
-import shutil
 from pathlib import Path
 
 import mrcfile
@@ -40,26 +38,6 @@ CALLS = {
 }
 
 ON_DEVICES = pytest.mark.parametrize("gpu", ["cpu", pytest.param("0", marks=pytest.mark.gpu)])
-
-
-@pytest.fixture
-def unpacked(tmp_path, monkeypatch):
-    """Return a function that unpacks what is there of a call; STAR paths start where it does."""
-    monkeypatch.chdir(tmp_path)
-
-    def unpack(source: Path, call: str) -> Path:
-        if not source.is_dir():
-            pytest.skip(f"no recorded calls at {source}")
-        folder = Path(call).parent
-        folder.mkdir(exist_ok=True)
-        for path in (source / folder).iterdir():
-            if path.suffix != ".gz":
-                shutil.copyfile(path, folder / path.name)
-            elif path.name.startswith(Path(call).name):
-                (folder / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
-        return Path(f"{call}_external_reconstruct.star")
-
-    return unpack
 
 
 @ON_DEVICES
