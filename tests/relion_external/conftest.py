@@ -178,3 +178,19 @@ def unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path,
         return Path(f"{call}_external_reconstruct.star")
 
     return unpack
+
+
+@pytest.fixture
+def half1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The first of two noisy half-maps in a project folder, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    axis = np.arange(32) - 16
+    radius2 = [((axis - x) ** 2)[:, None, None] + (axis**2)[:, None] + axis**2 for x in (-4, 4)]
+    truth = np.exp(-radius2[0] / 2) + np.exp(-radius2[1] / 10)
+    rng = np.random.default_rng(1)
+    Path("Refine3D/job001").mkdir(parents=True)
+    for half in (1, 2):
+        volume = (truth + 0.05 * rng.standard_normal(truth.shape)).astype(np.float32)
+        path = Path(f"Refine3D/job001/run_half{half}_class001_unfil.mrc")
+        mrcfile.write(path, volume, voxel_size=VOXEL_SIZE)
+    return Path("Refine3D/job001/run_half1_class001_unfil.mrc")

@@ -56,22 +56,6 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
-@pytest.fixture
-def half1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two noisy half-maps of two blobs in a project folder; the path of the first."""
-    monkeypatch.chdir(tmp_path)
-    axis = np.arange(32) - 16
-    radius2 = [((axis - x) ** 2)[:, None, None] + (axis**2)[:, None] + axis**2 for x in (-4, 4)]
-    truth = np.exp(-radius2[0] / 2) + np.exp(-radius2[1] / 10)
-    rng = np.random.default_rng(1)
-    Path("Refine3D/job001").mkdir(parents=True)
-    for half in (1, 2):
-        volume = (truth + 0.05 * rng.standard_normal(truth.shape)).astype(np.float32)
-        path = Path(f"Refine3D/job001/run_half{half}_class001_unfil.mrc")
-        mrcfile.write(path, volume, voxel_size=VOXEL_SIZE)
-    return Path("Refine3D/job001/run_half1_class001_unfil.mrc")
-
-
 def test_regularised_map_and_raw_half_maps_are_handed_to_relion(run: Run, half1: Path) -> None:
     ended = run("--in_3dref", half1, "--particle_diameter", 100, "--gpu", "cpu")
     assert ended.status == 0, ended.stderr
