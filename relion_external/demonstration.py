@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from plugin_core.fourier import (
     shell_to_angstrom,
 )
 from plugin_core.fsc import last_shell_above
-from relion_external import demo_figure
+from relion_external import demo_figure, hook_variable
 from relion_external.demo_figure import Method
 from relion_external.demo_options import PARTICLE_DIAMETER, DemoOptions, agreement_with_truth
 from relion_external.panels import Picture
@@ -59,7 +57,7 @@ def demonstrate(options: DemoOptions) -> Path:
     folder = options.folder / "with_hook"
     outcomes = [
         _refine(simulated, options.folder / "without_hook", options, RELION, None),
-        _refine(simulated, folder, options, OURS, hook_command(options.gpu)),
+        _refine(simulated, folder, options, OURS, hook_variable.command(["--gpu", options.gpu])),
     ]
     print(f"\n{table(outcomes, options)}\n")
     last_call = f"run_it{options.iterations:03d}_half1_class001_external_reconstruct"
@@ -80,11 +78,6 @@ def demonstrate(options: DemoOptions) -> Path:
         "FSC to the truth of maps made from the final poses, both alike",
     )
     return picture
-
-
-def hook_command(gpu: str) -> str:
-    """Command of the hook of this very installation."""
-    return f"{shlex.quote(sys.executable)} -m relion_external reconstruct --gpu {shlex.quote(gpu)}"
 
 
 def table(outcomes: list[Outcome], options: DemoOptions) -> str:
