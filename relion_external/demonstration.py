@@ -32,7 +32,7 @@ from relion_external.refinement import (
 from relion_external.simulated_set import SimulatedSet, SimulationOptions, write_simulated_set
 from relion_external.volumes import read_map
 
-SIGNAL_TO_NOISE = 0.015
+SIGNAL_TO_NOISE = 0.04
 RELION, OURS = "RELION", "RELION + relion-external"
 
 
@@ -44,11 +44,18 @@ class Outcome:
     iterations: list[IterationResult]
     reference: NDArray[np.float32]
     fsc_to_truth: NDArray[np.float64]
+    voxel_size: float
 
     @property
     def last(self) -> IterationResult:
         """The last iteration."""
         return self.iterations[-1]
+
+    @property
+    def agreement(self) -> float:
+        """Resolution in Å to which the FSC to the truth stays above 0.5."""
+        shell = max(last_shell_above(self.fsc_to_truth, 0.5), 1)
+        return shell_to_angstrom(shell, len(self.reference), self.voxel_size)
 
 
 def demonstrate(options: DemoOptions) -> Path:
@@ -59,10 +66,10 @@ def demonstrate(options: DemoOptions) -> Path:
         _refine(simulated, options.folder / "without_hook", options, RELION, None),
         _refine(simulated, folder, options, OURS, hook_variable.command(["--gpu", options.gpu])),
     ]
-    print(f"\n{table(outcomes, options)}\n")
+    print(f"\n{table(outcomes)}\n")
     last_call = f"run_it{options.iterations:03d}_half1_class001_external_reconstruct"
     picture = options.folder / "demo.png"
-    finest = min(outcome.last.resolution or np.inf for outcome in outcomes)
+    finest = min(outcome.agreement for outcome in outcomes)
     truth = _low_passed(read_map(simulated.true_map, options.box), finest, options.voxel_size)
     demo_figure.draw(
         picture,
@@ -80,7 +87,7 @@ def demonstrate(options: DemoOptions) -> Path:
     return picture
 
 
-def table(outcomes: list[Outcome], options: DemoOptions) -> str:
+def table(outcomes: list[Outcome]) -> str:
     """Table of what the two refinements reached."""
     start = outcomes[0].iterations[0]
     rows = [
@@ -89,11 +96,10 @@ def table(outcomes: list[Outcome], options: DemoOptions) -> str:
         ["start", f"{start.angular_error:.2f}", f"{start.origin_error:.2f}", "", ""],
     ]
     for outcome in outcomes:
-        shell = max(last_shell_above(outcome.fsc_to_truth, 0.5), 1)
-        agreement = shell_to_angstrom(shell, options.box, options.voxel_size)
         last = outcome.last
         errors = [f"{last.angular_error:.2f}", f"{last.origin_error:.2f}"]
-        rows.append([outcome.name, *errors, f"{agreement:.1f}", f"{last.resolution or np.inf:.1f}"])
+        resolutions = [f"{outcome.agreement:.1f}", f"{last.resolution or np.inf:.1f}"]
+        rows.append([outcome.name, *errors, *resolutions])
     lines = [f"{row[0]:24}" + "".join(f"{cell:>20}" for cell in row[1:]) for row in rows]
     note = (
         "Errors: medians over the particles against their true poses (the first iteration, with "
@@ -144,6 +150,7 @@ def _refine(
         iterations,
         read_map(reference, options.box),
         _fsc_of_final_poses(simulated, folder.resolve(), options),
+        options.voxel_size,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 HELP = "refine a small simulated data set with and without the hook and compare with the truth"
@@ -45,6 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demonstration; return 0 when its picture is written."""
+    # The simulation's matrix products are small: threads of NumPy's OpenBLAS gain little there and
+    # wait for one another where other programs keep the cores busy.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
     from relion_external.demo_half_maps import demonstrate_half_maps
     from relion_external.demo_options import DemoOptions
     from relion_external.demonstration import demonstrate
