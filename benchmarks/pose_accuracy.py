@@ -10,7 +10,7 @@ the poses of every iteration with the true ones:
 Rows are RELION without a hook, RELION's own `relion_external_reconstruct` as the hook, and
 `relion-external reconstruct` with each string of `--options` ("" is its defaults). Finished runs
 are kept in the folder and not repeated: remove a run's folder after a change of the code. Writes
-pose_accuracy.md, .json and .png there. A run takes five minutes on two free cores.
+pose_accuracy.md, .json and .png there. A run takes about six minutes on two free cores.
 """
 
 from __future__ import annotations
