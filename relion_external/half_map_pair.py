@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,12 +62,7 @@ def read_external_map(path: Path) -> ExternalMap:
         If it cannot be read, is not a cube, or its voxels are not.
     """
     try:
-        with mrcfile.open(path, permissive=True) as mrc:
-            header, data = mrc.header, mrc.data
-            if data is None:
-                raise ValueError("no data were found")
-            order = [int(header.maps), int(header.mapr), int(header.mapc)]
-            volume = np.array(data)
+        header, volume = _read(path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except (OSError, ValueError, EOFError) as error:
@@ -76,6 +72,7 @@ def read_external_map(path: Path) -> ExternalMap:
         raise UserError(f"{path} is {shape} voxels; expected a cube (pad it to one)")
     if np.iscomplexobj(volume) or not np.isfinite(volume.sum(dtype=np.float64)):
         raise UserError(f"{path} holds values that are complex or not finite")
+    order = [int(header.maps), int(header.mapr), int(header.mapc)]
     if sorted(order) != [1, 2, 3]:
         raise UserError(f"{path} names its axes {order}; expected a permutation of 1, 2, 3")
     volume = volume.transpose([order.index(axis) for axis in (3, 2, 1)])
@@ -107,6 +104,17 @@ def read_pair(path1: Path, path2: Path) -> tuple[ExternalMap, ExternalMap]:
     if np.array_equal(half1.volume, half2.volume):
         raise UserError(f"{path1} and {path2} hold the same map; expected two half-maps")
     return half1, half2
+
+
+def _read(path: Path) -> tuple[np.recarray, np.ndarray]:
+    with warnings.catch_warnings():
+        # Headers of old maps deviate from the standard in ways that do no harm; what would is
+        # checked by the caller.
+        warnings.simplefilter("ignore")
+        with mrcfile.open(path, permissive=True) as mrc:
+            if mrc.data is None:
+                raise ValueError("no data were found")
+            return mrc.header.copy(), np.array(mrc.data)
 
 
 def _voxel_size(path: Path, header: np.recarray) -> float:

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+import starfile
+
+from plugin_core.masks import soft_sphere
+from relion_external import star
+from relion_external.cli import main
+
+BOX, VOXEL_SIZE = 32, 2.0
+NAMES = ("run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc")
+
+
+def half_map(seed: int, noise: float = 0.5) -> np.ndarray:
+    """A textured ball, the same in all, in noise."""
+    texture = np.random.default_rng(100).standard_normal((BOX,) * 3)
+    spectrum = np.fft.rfftn(texture)
+    frequency = np.sqrt(sum(np.meshgrid(*[np.fft.fftfreq(BOX) ** 2] * 3, indexing="ij")))
+    fall_off = np.exp(-12 * frequency)[:, :, : BOX // 2 + 1]
+    ball = np.fft.irfftn(spectrum * fall_off, s=(BOX,) * 3, axes=(0, 1, 2)) * soft_sphere(BOX, 9, 3)
+    ball /= ball.std()
+    field = np.random.default_rng(seed).standard_normal((BOX,) * 3)
+    return (ball + noise * field).astype(np.float32)
+
+
+def write(path: Path, volume: np.ndarray) -> None:
+    mrcfile.write(path, volume.astype(np.float32), voxel_size=VOXEL_SIZE, overwrite=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Working directory with two raw half-maps."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(NAMES):
+        write(tmp_path / name, half_map(seed))
+    return tmp_path
+
+
+def regularize(*options: str) -> int:
+    return main(
+        ["regularize", "--i", NAMES[0], "--o", "out", "--particle_diameter", "40", *options]
+    )
+
+
+def test_all_outputs_are_there_and_say_what_they_are(folder, capsys):
+    assert regularize() == 0
+    assert "out_regularized.mrc: local cutoff median" in capsys.readouterr().out
+    half1, half2, average = (
+        mrcfile.read(folder / f"out_{name}.mrc")
+        for name in ("half1_regularized", "half2_regularized", "regularized")
+    )
+    np.testing.assert_allclose(average, (half1 + half2) / 2, atol=1e-6)
+    for path in folder.glob("out_*.mrc"):
+        with mrcfile.open(path) as mrc:
+            assert mrc.voxel_size.x == pytest.approx(VOXEL_SIZE)
+            label = str(mrc.get_labels()[-1])
+        assert ("REGULARISED" in label) == ("regularized" in path.name)
+    assert (folder / "out_report.pdf").read_bytes().startswith(b"%PDF")
+    assert (folder / "out_report.png").read_bytes().startswith(b"\x89PNG")
+    assert "color sample #1 map #2" in (folder / "out.cxc").read_text()
+    assert not list(folder.glob("*.tmp"))
+
+
+def test_regularised_maps_are_nearer_to_the_truth(folder):
+    regularize()
+    truth = half_map(0, noise=0)
+    raw = mrcfile.read(folder / NAMES[0])
+    ball = soft_sphere(BOX, 9, 3) > 0.5
+    error = [
+        ((volume - truth)[ball] ** 2).mean()
+        for volume in (raw, mrcfile.read(folder / "out_half1_regularized.mrc"))
+    ]
+    assert error[1] < 0.5 * error[0]
+
+
+def test_the_fsc_is_that_of_the_raw_maps(folder):
+    regularize()
+    table = starfile.read(folder / "out_fsc.star")["fsc"]
+    transforms = [np.fft.fftn(mrcfile.read(folder / name).astype(float)) for name in NAMES]
+    axis = np.fft.fftfreq(BOX, 1 / BOX) ** 2
+    radius = np.sqrt(axis[:, None, None] + axis[:, None] + axis)
+    shell = np.floor(radius + 0.5).astype(int)
+    for number in (1, 5, 12):
+        one, two = (transform[shell == number] for transform in transforms)
+        expected = (one * two.conj()).sum().real
+        expected /= np.sqrt((abs(one) ** 2).sum() * (abs(two) ** 2).sum())
+        assert table[star.FSC_UNMASKED][number] == pytest.approx(expected, abs=1e-5)
+
+
+def test_cutoffs_are_in_angstrom_and_zero_outside_the_support(folder):
+    regularize()
+    cutoff = mrcfile.read(folder / "out_cutoff.mrc")
+    assert cutoff[0, 0, 0] == 0
+    inside = cutoff[cutoff > 0]
+    assert inside.min() >= 2 * VOXEL_SIZE * 0.999
+    assert inside.max() <= 40.001
+
+
+def test_symmetry_is_imposed(folder):
+    regularize("--sym", "C4")
+    volume = mrcfile.read(folder / "out_regularized.mrc")[:, 1:, 1:]  # centred on a voxel
+    np.testing.assert_allclose(np.rot90(volume, axes=(1, 2)), volume, atol=1e-3 * volume.max())
+
+
+def test_one_half_map_alone_is_served_with_a_warning(folder, capsys):
+    (folder / NAMES[1]).unlink()
+    assert regularize("--particle_diameter", "16") == 0
+    assert "no second half-map was given or found" in capsys.readouterr().err
+    assert not (folder / "out_fsc.star").exists()
+    assert mrcfile.read(folder / "out_regularized.mrc").shape == (BOX,) * 3
+
+
+def test_noise_cannot_be_measured_where_there_is_no_solvent(folder, capsys):
+    (folder / NAMES[1]).unlink()
+    assert regularize() == 1
+    assert "too little to measure the noise in; give a smaller" in capsys.readouterr().err
+
+
+def test_a_mask_takes_the_place_of_the_sphere(folder):
+    mask = np.zeros((BOX,) * 3, np.float32)
+    mask[8:24, 8:24, 4:28] = 1
+    write(folder / "mask.mrc", mask)
+    assert regularize("--mask", "mask.mrc") == 0
+    cutoff = mrcfile.read(folder / "out_cutoff.mrc")
+    np.testing.assert_array_equal(cutoff > 0, mask > 0)
+
+
+def test_masked_half_maps_are_warned_about(folder, capsys):
+    for seed, name in enumerate(NAMES):
+        write(folder / name, half_map(seed) * (soft_sphere(BOX, 10, 2) > 0))
+    assert regularize() == 0
+    assert "Half-map 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--i2", NAMES[0]), "are the same file"),
+        (("--i2", "gone.mrc"), "gone.mrc does not exist"),
+        (("--sym", "T"), "--sym T: the symmetry must be Cn, Dn, O or I1"),
+        (("--gpu", "7"), "--gpu 7 was asked for, but there is no such GPU"),
+        (("--mask", "gone.mrc"), "gone.mrc does not exist"),
+    ],
+)
+def test_bad_input_gets_one_sentence(folder, capsys, options, sentence):
+    assert regularize(*options) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("relion-external: error: ")
+    assert sentence in error
+    assert not list(folder.glob("out_*.mrc"))
+    assert "Traceback" in (folder / "out_regularize.log").read_text()
+
+
+def test_a_voxel_size_that_is_missing_is_asked_for(folder, capsys):
+    for name in NAMES:
+        with mrcfile.open(folder / name, mode="r+") as mrc:
+            mrc.voxel_size = 0
+    assert regularize() == 1
+    assert "does not tell its voxel size; give --angpix" in capsys.readouterr().err
+    assert regularize("--angpix", "2") == 0
