@@ -133,7 +133,7 @@ class Relion:
 
 
 def run_limited(
-    command: list[str], folder: Path, hook: str = "", limit_s: float = 240
+    command: list[str], folder: Path, hook: str = "", limit_s: float = 500
 ) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of a command; it and all it started end with this call."""
     package = str(Path(relion_external.__file__).parents[1])
