@@ -91,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
     _refuse_options_of_other_mode(args)
     unused = [name for name in ("movies", "mics", "coords") if getattr(args, f"in_{name}")]
     if unused:
-        print(f" relion-external: not used: {', '.join(f'--in_{name}' for name in unused)}")
+        names = ", ".join(f"--in_{name}" for name in unused)
+        print(f" relion-external: not used: {names}", flush=True)
     {REGULARIZE: regularize, REFINE: refine}[args.mode](args)
     return 0
 
