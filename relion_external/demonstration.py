@@ -113,7 +113,7 @@ def _low_passed(
     volume: NDArray[np.float32], resolution: float, voxel_size: float
 ) -> NDArray[np.float32]:
     box = len(volume)
-    gain = raised_cosine_low_pass(radii(box), box * voxel_size / resolution, edge_width=2.0)
+    gain = raised_cosine_low_pass(radii(box), box * voxel_size / resolution, edge_width=5.0)
     return irfftn(apply_radial(rfftn(volume), gain), box)
 
 
