@@ -85,7 +85,7 @@ def options(values: dict[str, object]) -> str:
 def pipeliner(folder: Path, *words: str) -> None:
     command = ["nice", "relion_pipeliner", *words]
     done = subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=180
+        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
 
@@ -173,9 +173,9 @@ class RefinementJob:
 
     def run(self, *more: str, args: str = REFINE_ARGS) -> int:
         with self.started(*more, args=args) as process:
-            return process.wait(180)
+            return process.wait(300)
 
-    def wait_for(self, text: str, limit_s: float = 120) -> None:
+    def wait_for(self, text: str, limit_s: float = 240) -> None:
         deadline = time.monotonic() + limit_s
         while text not in self.text("run.out"):
             assert time.monotonic() < deadline, self.text("run.err")
