@@ -1,7 +1,8 @@
 """Spectral trailing: the reference must not run ahead of the evidence of the raw half-maps.
 
 The regularised map is low-passed where the FSC of the raw half-maps falls below 0.143, or some
-shells before, so that nothing beyond enters the next alignment (Kimanius et al., Nat. Methods 2024).
+shells before, so that nothing beyond enters the next alignment (Kimanius et al., Nat. Methods
+2024).
 """
 
 from __future__ import annotations
