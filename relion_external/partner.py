@@ -20,6 +20,8 @@ from relion_external.volumes import read_map
 
 SEQUENTIAL_FLAG = "--sequential_halves_recons"
 _POLL_S = 0.5
+_WRITING_S = 5.0
+"""Longest time that RELION may take from opening its STAR file to the last line."""
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,19 @@ def partner_map(accumulated: Accumulated, previous: PreviousIteration, limit_s: 
         return accumulated.xp.asarray(read_map(unfiltered, call.box))
     star = wait_for_partner_star(call, previous, limit_s)
     log.info("other half-map: from %s", star)
-    return replace(accumulated, call=read_call(star)).raw()
+    return replace(accumulated, call=_read_when_whole(star, limit_s)).raw()
+
+
+def _read_when_whole(star: Path, limit_s: float) -> HookCall:
+    """Read a STAR file that RELION may still be writing."""
+    deadline = time.monotonic() + min(limit_s, _WRITING_S)
+    while True:
+        try:
+            return read_call(star)
+        except UserError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_S)
 
 
 def _unfiltered_map(call: HookCall, previous: PreviousIteration) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from plugin_core.fourier import apply_radial, irfftn, radii, rfftn, shell_to_ang
 from plugin_core.fsc import fourier_shell_correlation, joined_fsc
 from plugin_core.masks import particle_sphere
 from plugin_core.postprocessing.half_map_checks import check_half_maps
+from plugin_core.regularizers import nonuniform, uniform
 from plugin_core.regularizers.interface import Regularized, RegularizerInput
-from plugin_core.regularizers.nonuniform import NonuniformParameters, regularize
+from plugin_core.regularizers.nonuniform import NonuniformParameters
 from plugin_core.spectral_trailing import trail, trailing_shell
 from plugin_core.symmetry import symmetrise
 from relion_external.call_log import call_log
@@ -163,7 +165,6 @@ def _support(options: argparse.Namespace, device: Device, box: int, voxel_size: 
 
 
 def _regularize(maps: HalfMaps, options: argparse.Namespace) -> Result:
-    parameters = NonuniformParameters(options.risk, options.order, options.levels, options.awf)
     shell = None
     if maps.fsc is not None and not options.skip_spectral_trailing:
         shell = trailing_shell(maps.fsc, options.trailing_distance)
@@ -171,14 +172,26 @@ def _regularize(maps: HalfMaps, options: argparse.Namespace) -> Result:
         log.warning("spectral trailing is off: the maps may hold detail beyond what they agree on")
     found = []
     with progress_bar(options.levels * len(maps.volumes), "regularising", "level") as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.update(options.levels // total)
+
         for inputs in _inputs(maps):
-            try:
-                found.append(regularize(inputs, parameters, lambda done, total: bar.update(1)))
-            except ValueError as error:
-                raise UserError(str(error)) from error
-            bar.update(1)
+            found.append(_regularize_one(inputs, options, advance))
     volumes = [each.volume if shell is None else trail(each.volume, shell) for each in found]
     return Result(found, volumes, shell)
+
+
+def _regularize_one(
+    inputs: RegularizerInput, options: argparse.Namespace, progress: Callable[[int, int], None]
+) -> Regularized:
+    if options.method == "uniform":
+        return uniform.regularize(inputs, progress=progress)
+    parameters = NonuniformParameters(options.risk, options.order, options.levels, options.awf)
+    try:
+        return nonuniform.regularize(inputs, parameters, progress)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _inputs(maps: HalfMaps) -> list[RegularizerInput]:

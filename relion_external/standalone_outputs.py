@@ -48,7 +48,7 @@ def write_maps(
         for number, volume in enumerate(hosts, start=1):
             write(f"half{number}_regularized", volume, "REGULARISED half-map, not for FSC")
     average = np.asarray(np.mean(hosts, axis=0), dtype=np.float32)
-    write("regularized", average, "non-uniform REGULARISED map, not for FSC")
+    write("regularized", average, "REGULARISED map, not for FSC")
     write("cutoff", mean_cutoff(cutoffs), "local resolution cutoff in Angstrom")
     return paths
 

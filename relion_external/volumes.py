@@ -33,7 +33,9 @@ AT_ORIGIN = Placement((0.0, 0.0, 0.0), (0, 0, 0))
 """Placement of all of RELION's maps."""
 
 
-def map_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def map_array(
+    path: Path, shape: tuple[int, ...], wanted_by: str = "the STAR file asks for"
+) -> np.ndarray:
     """Memory-map an MRC file without reading it.
 
     Parameters
@@ -41,6 +43,8 @@ def map_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     path : Path
     shape : tuple of int
         Shape in (z, y, x) order that the file must have.
+    wanted_by : str
+        Why it must, for the error.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def map_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     found = _open(path)
     if found.shape != shape:
         raise UserError(
-            f"{path} has {_dimensions(found.shape)} values, but the STAR file asks for "
+            f"{path} has {_dimensions(found.shape)} values, but {wanted_by} "
             f"{_dimensions(shape)} (z, y, x)"
         )
     if found.dtype != np.float32:
@@ -69,7 +73,7 @@ def read_map(path: Path, box: int) -> np.ndarray:
 
 def read_mask(path: Path, box: int) -> np.ndarray:
     """Read a soft mask of `box` voxels a side; UserError if it leaves [0, 1] or nothing inside."""
-    mask = read_map(path, box)
+    mask = np.array(map_array(path, (box, box, box), "the map to be masked has"))
     if not (mask.min() >= -1e-3 and 0.5 < mask.max() <= 1 + 1e-3):
         raise UserError(
             f"{path} has values from {mask.min():.4g} to {mask.max():.4g}; "

@@ -64,6 +64,7 @@ def search(
     radius = radii(box)
     current = risk.filtered(butterworth(radius, cutoffs[0], order))
     best = _Best(current[0], len(cutoffs))
+    progress(1, len(cutoffs))
     for index in range(1, len(cutoffs)):
         previous, current = current, risk.filtered(butterworth(radius, cutoffs[index], order))
         rise = _smooth(risk.difference(index, current, previous), cutoffs[index], awf)

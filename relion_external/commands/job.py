@@ -32,7 +32,7 @@ _ONLY = {
     REGULARIZE: ("half2",),
     REFINE: (
         *("ini_high", "healpix_order", "auto_local_healpix_order", "pad", "mpi", "mpirun"),
-        *("refine_gpu", "refine_args", "method", "partner_timeout", "minres_map", "gridding"),
+        *("refine_gpu", "refine_args", "partner_timeout", "minres_map", "gridding"),
         "clean",
     ),
 }

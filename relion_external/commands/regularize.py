@@ -24,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--o", type=Path, required=True, metavar="PREFIX", help="start of the names of the outputs"
     )
+    parser.add_argument(
+        "--method",
+        choices=("nonuniform", "uniform"),
+        default="nonuniform",
+        help="nonuniform: local low-pass by cross-validation; uniform: one Wiener filter from the "
+        "FSC (default: %(default)s)",
+    )
     maps = parser.add_argument_group("maps")
     add_geometry(maps)
     maps.add_argument(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from relion_external import partner
+from relion_external.errors import UserError
 
 HALF1, HALF2 = "run_it003_half1_class001", "run_it003_half2_class001"
 
@@ -147,3 +148,25 @@ def test_a_classification_has_no_other_half(project, reconstruct):
 def test_split_noise_waits_for_nobody(project, succeed):
     succeed(project.call(HALF1))
     assert project.history()[0]["risk"] == "split-noise"
+
+
+def test_a_star_file_that_is_still_being_written_is_waited_for(tmp_path, monkeypatch):
+    attempts = iter([UserError("cut short"), UserError("cut short"), "whole"])
+
+    def read_call(path):
+        found = next(attempts)
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+    monkeypatch.setattr(partner, "read_call", read_call)
+    monkeypatch.setattr(partner, "_POLL_S", 0.01)
+    assert partner._read_when_whole(tmp_path / "a.star", limit_s=5) == "whole"
+
+
+def test_a_star_file_that_stays_broken_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(partner, "_POLL_S", 0.01)
+    path = tmp_path / "run_it003_half2_class001_external_reconstruct.star"
+    path.write_text("data_\n")
+    with pytest.raises(UserError, match=r"half2_class001"):
+        partner._read_when_whole(path, limit_s=0.05)

@@ -225,7 +225,7 @@ def test_progress_counts_every_level(phantom):
     search(
         risk, BOX, CUTOFFS[:4], order=ORDER, awf=AWF, progress=lambda *counts: told.append(counts)
     )
-    assert told == [(2, 4), (3, 4), (4, 4)]
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_one_cutoff_is_a_uniform_filter(phantom):

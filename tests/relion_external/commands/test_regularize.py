@@ -120,6 +120,12 @@ def test_noise_cannot_be_measured_where_there_is_no_solvent(folder, capsys):
     assert "too little to measure the noise in; give a smaller" in capsys.readouterr().err
 
 
+def test_the_uniform_filter_is_one_for_the_whole_map(folder):
+    assert regularize("--method", "uniform") == 0
+    cutoff = mrcfile.read(folder / "out_cutoff.mrc")
+    assert len(np.unique(cutoff)) == 2
+
+
 def test_a_mask_takes_the_place_of_the_sphere(folder):
     mask = np.zeros((BOX,) * 3, np.float32)
     mask[8:24, 8:24, 4:28] = 1

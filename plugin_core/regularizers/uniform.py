@@ -1,0 +1,54 @@
+"""Uniform regularisation: one Wiener filter for the whole map, the baseline of the local ones.
+
+In the hook RELION's own reconstruction with its prior takes its place; this one serves half-maps
+that come without weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from plugin_core.backend import array_module
+from plugin_core.fourier import apply_radial, irfftn, radii, rfftn, shell_power, shell_to_angstrom
+from plugin_core.fsc import last_shell_above
+from plugin_core.regularizers.interface import Regularized, RegularizerInput
+
+
+def regularize(
+    inputs: RegularizerInput,
+    parameters: None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Regularized:
+    """Multiply every shell by its signal fraction, signal / (signal + noise).
+
+    That is the FSC where the noise power comes from it (Rosenthal & Henderson, J. Mol. Biol.
+    2003). The cutoff map is flat: the resolution at which half of the power is noise.
+    """
+    box = inputs.half_map.shape[0]
+    masked = inputs.half_map * inputs.support
+    signal = _signal_fraction(inputs)
+    gain = np.interp(radii(box), np.arange(len(signal)), signal, right=0)
+    volume = irfftn(apply_radial(rfftn(masked), gain), box)
+    cutoff = shell_to_angstrom(max(last_shell_above(signal, 0.5), 1), box, inputs.voxel_size)
+    xp = array_module(masked)
+    progress(1, 1)
+    return Regularized(
+        volume,
+        xp.where(inputs.support > 0, np.float32(cutoff), np.float32(0)),
+        {
+            "cutoff_median_angstrom": round(cutoff, 3),
+            "cutoff_5th_percentile_angstrom": round(cutoff, 3),
+            "cutoff_95th_percentile_angstrom": round(cutoff, 3),
+        },
+    )
+
+
+def _signal_fraction(inputs: RegularizerInput) -> np.ndarray:
+    """Part of the masked half-map's power that is not noise, shell by shell: 0 to 1."""
+    shells = len(inputs.noise_power)
+    covered = float((inputs.support**2).mean(dtype=np.float64))
+    power = shell_power(inputs.half_map * inputs.support, shells)
+    noise = inputs.noise_power * covered
+    return np.clip(1 - np.divide(noise, power, out=np.ones(shells), where=power > 0), 0, 1)
