@@ -124,8 +124,8 @@ def report_gpus(report: Report) -> None:
     if not cupy.installed:
         report.row(
             "CuPy",
-            f"not installed, {without}; for an NVIDIA GPU: pip install "
-            "'relion-external[gpu-cuda12]' or, for CUDA 13, 'relion-external[gpu-cuda13]'",
+            f"not installed, {without}; for an NVIDIA GPU: pip install cupy-cuda12x or, "
+            "for CUDA 13, cupy-cuda13x",
         )
     else:
         _report_probe(report, "CuPy", cupy, f", {without}")
