@@ -147,6 +147,11 @@ def _read(options: argparse.Namespace) -> list[ExternalMap]:
         log.info("half-maps: %s, %s", options.i, second)
         return list(read_pair(options.i, second))
     alone = read_external_map(options.i)
+    if options.mask is None and options.particle_diameter is None:
+        raise UserError(
+            f"{options.i} is alone, no second half-map was given or found by its name: give --i2, "
+            "or --particle_diameter, outside of which the noise is measured then"
+        )
     log.warning(
         "no second half-map was given or found by its name: the noise is measured in the "
         "solvent, and without an FSC there is no spectral trailing"

@@ -114,6 +114,12 @@ def test_one_half_map_alone_is_served_with_a_warning(folder, capsys):
     assert mrcfile.read(folder / "out_regularized.mrc").shape == (BOX,) * 3
 
 
+def test_one_half_map_alone_needs_to_know_its_solvent(folder, capsys):
+    (folder / NAMES[1]).unlink()
+    assert main(["regularize", "--i", NAMES[0], "--o", "out"]) == 1
+    assert "give --i2, or --particle_diameter, outside of which" in capsys.readouterr().err
+
+
 def test_noise_cannot_be_measured_where_there_is_no_solvent(folder, capsys):
     (folder / NAMES[1]).unlink()
     assert regularize() == 1
