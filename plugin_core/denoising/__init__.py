@@ -1,0 +1,1 @@
+"""Denoising of a half-map by a network that knows what density looks like."""
