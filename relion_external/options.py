@@ -23,6 +23,11 @@ def natural_number(text: str) -> int:
     return int(_checked(text, int, lambda value: value >= 0, "a whole number, 0 or more"))
 
 
+def non_negative_number(text: str) -> float:
+    """Argparse type: zero or a number above."""
+    return _checked(text, float, lambda value: value >= 0, "a number, 0 or more")
+
+
 def add_nonuniform(group: argparse._ArgumentGroup) -> None:
     """Add the options of the non-uniform regulariser and of spectral trailing."""
     group.add_argument(

@@ -6,6 +6,7 @@ are. A narrower one is the same network with every number of channels scaled.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import torch
@@ -41,8 +42,7 @@ class DenoisingNetwork(nn.Module):
         channels.append(channels[-1])
         self.inc = _Convolutions(2, width)
         self.down = nn.ModuleList(
-            _Convolutions(coarser, finer)
-            for coarser, finer in zip(channels[:-1], channels[1:], strict=True)
+            _Convolutions(finer, coarser) for finer, coarser in itertools.pairwise(channels)
         )
         self.dropout = nn.Dropout3d(dropout)
         self.up = nn.ModuleList(
