@@ -117,8 +117,13 @@ def _in_star(path: Path) -> list[PairFiles]:
     ]
 
 
-def load_pair(files: PairFiles) -> TrainingPair:
+def _load(files: PairFiles) -> list[np.ndarray]:
     """Read a pair, check it and bring it to the network's voxel size.
+
+    Returns
+    -------
+    list of (N, N, N) float32
+        Half-maps, mask, and the truth if there is one.
 
     Raises
     ------
@@ -140,12 +145,10 @@ def load_pair(files: PairFiles) -> TrainingPair:
         if files.mask
         else _made_mask(half1.volume, half2.volume, voxel_size)
     )
-    truth = _fitting(files.truth, box) if files.truth else None
-    return TrainingPair(
-        half_maps=(_resampled(half1.volume, voxel_size), _resampled(half2.volume, voxel_size)),
-        mask=np.clip(_resampled(mask, voxel_size), 0, 1),
-        truth=None if truth is None else _resampled(truth, voxel_size),
-    )
+    maps = [half1.volume, half2.volume, mask]
+    if files.truth:
+        maps.append(_fitting(files.truth, box))
+    return [resample(volume, voxel_size, VOXEL_SIZE) for volume in maps]
 
 
 def keep_pair(files: PairFiles, folder: Path) -> Path:
@@ -156,11 +159,10 @@ def keep_pair(files: PairFiles, folder: Path) -> Path:
     """
     path = folder / f"{_fingerprint(files)}.npy"
     if not path.exists():
-        pair = load_pair(files)
-        scale = 1 / np.std(pair.half_maps, dtype=np.float64)
-        maps = [half_map * scale for half_map in pair.half_maps] + [pair.mask]
-        if pair.truth is not None:
-            maps.append(pair.truth * scale)
+        half1, half2, mask, *truth = _load(files)
+        scale = 1 / np.std((half1, half2), dtype=np.float64)
+        maps = [half1 * scale, half2 * scale, np.clip(mask, 0, 1)]
+        maps += [volume * scale for volume in truth]
         temporary = temporary_name(path)
         with temporary.open("wb") as file:
             np.save(file, np.stack(maps).astype(np.float16))
@@ -170,8 +172,8 @@ def keep_pair(files: PairFiles, folder: Path) -> Path:
 
 def read_kept(path: Path) -> TrainingPair:
     """Read a pair that :func:`keep_pair` prepared."""
-    maps = np.load(path).astype(np.float32)
-    return TrainingPair((maps[0], maps[1]), maps[2], maps[3] if len(maps) > 3 else None)
+    half1, half2, mask, *truth = np.load(path).astype(np.float32)
+    return TrainingPair.of_half_maps(half1, half2, mask, truth[0] if truth else None)
 
 
 def _fingerprint(files: PairFiles) -> str:
@@ -198,7 +200,3 @@ def _made_mask(half1: np.ndarray, half2: np.ndarray, voxel_size: float) -> np.nd
     low_pass = raised_cosine_low_pass(radii(box), cutoff, edge_width=2.0)
     smooth = irfftn(apply_radial(rfftn(half1 + half2), low_pass), box)
     return dynamic_mask(smooth, voxel_size)
-
-
-def _resampled(volume: np.ndarray, voxel_size: float) -> np.ndarray:
-    return resample(volume, voxel_size, VOXEL_SIZE)

@@ -9,24 +9,31 @@ import numpy as np
 
 @dataclass(frozen=True)
 class TrainingPair:
-    """Two half-maps of one structure, at the network's voxel size; all (N, N, N) float32.
+    """Two noisy maps of one structure and what they should look like; all (N, N, N) float32.
+
+    The maps are at the network's voxel size.
 
     Attributes
     ----------
-    half_maps : pair of arrays
-        Raw half-maps, with independent noise.
+    inputs : pair of arrays
+        Raw half-maps.
+    targets : pair of arrays
+        For each input a map of the same expectation whose noise is independent of the input's.
     mask : array
         Smooth mask of the molecule, 0 to 1.
-    truth : array or None
-        The map that both half-maps measure, where it is known (simulated pairs). It then takes the
-        place of the other half-map as the target: the average of the targets that infinitely many
-        other halves would make, so it teaches the same with less noise.
     """
 
-    half_maps: tuple[np.ndarray, np.ndarray]
+    inputs: tuple[np.ndarray, np.ndarray]
+    targets: tuple[np.ndarray, np.ndarray]
     mask: np.ndarray
-    truth: np.ndarray | None = None
 
-    def target(self, half: int) -> np.ndarray:
-        """What the denoised half-map `half` (0 or 1) is compared with, before masking."""
-        return self.half_maps[1 - half] if self.truth is None else self.truth
+    @classmethod
+    def of_half_maps(
+        cls, half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, truth: np.ndarray | None
+    ) -> TrainingPair:
+        """Take each half-map as the other's target (Kimanius et al., Eqn 2), or the truth for both.
+
+        The truth, which simulated pairs have, is the average of the targets that infinitely many
+        other halves would make, so it teaches the same with less noise.
+        """
+        return cls((half1, half2), (half2, half1) if truth is None else (truth, truth), mask)

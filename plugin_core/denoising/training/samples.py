@@ -50,22 +50,27 @@ def augment(
     sphere = _random_sphere(pair.mask, rng)
     strength = parameters.noise * rng.random() ** 2  # mostly little: real pairs carry their own
     exponent = rng.uniform(*NOISE_EXPONENTS)
-    targets = [_target(pair, half, wanted) for half in ((0, 1) if pair.truth is None else (0,))]
+    targets = _targets(pair, wanted)
     halves = []
-    for half, half_map in enumerate(pair.half_maps):
+    for half, half_map in enumerate(pair.inputs):
         transform = fourier.rfftn(half_map)
         deviation = np.float32(strength * half_map.std())
         transform += deviation * augmentation.coloured_noise(half_map.shape[0], exponent, rng)
         noisy = _blurred(transform, seen)
         gain = np.float32(1 + parameters.intensity * rng.uniform(-1, 1))
-        halves.append(
-            _channels(gain * noisy, gain * targets[half % len(targets)], pair.mask, sphere)
-        )
+        halves.append(_channels(gain * noisy, gain * targets[half], pair.mask, sphere))
     return AugmentedPair((halves[0], halves[1]))
 
 
-def _target(pair: TrainingPair, half: int, b_factors: np.ndarray) -> np.ndarray:
-    target = augmentation.infill(pair.target(half), pair.mask, VOXEL_SIZE)
+def _targets(pair: TrainingPair, b_factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    first = _target(pair.targets[0], pair.mask, b_factors)
+    if pair.targets[1] is pair.targets[0]:
+        return first, first
+    return first, _target(pair.targets[1], pair.mask, b_factors)
+
+
+def _target(volume: np.ndarray, mask: np.ndarray, b_factors: np.ndarray) -> np.ndarray:
+    target = augmentation.infill(volume, mask, VOXEL_SIZE)
     return _blurred(fourier.rfftn(target), b_factors)
 
 
