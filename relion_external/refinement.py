@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from plugin_core.simulation.poses import (
     angular_distance,
     euler_to_matrix,
+    nearest_mates,
     remove_common_rotation,
 )
+from plugin_core.symmetry import rotations
 from relion_external import hook_variable, star, system
 from relion_external.errors import UserError
 from relion_external.mpi import mpirun_command
@@ -40,6 +41,7 @@ class RefinementOptions:
     offset_step: float = 2.0
     initial_low_pass: float = 30.0
     padding: int = 1
+    symmetry: str = "C1"
     seed: int = 1
     time_limit_s: float = 7200.0
 
@@ -110,14 +112,14 @@ def refine(
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob(f"{_RUN}_it*"):
         stale.unlink()
-    truth = _particle_table(particles.true_particles)
+    truth = particle_table(particles.true_particles)
     results: list[IterationResult] = []
     start = time.monotonic()
 
     def look() -> None:
         for iteration in whole_iterations(folder / _RUN, len(results)):
             seconds = time.monotonic() - start
-            results.append(compare_iteration(folder, iteration, truth, seconds))
+            results.append(compare_iteration(folder, iteration, truth, seconds, options.symmetry))
             on_iteration(results[-1])
         on_wait()
 
@@ -139,31 +141,58 @@ def refine(
 
 
 def compare_iteration(
-    folder: Path, iteration: int, truth: pd.DataFrame, seconds: float
+    folder: Path, iteration: int, truth: pd.DataFrame, seconds: float, symmetry: str = "C1"
 ) -> IterationResult:
     """Compare the poses that RELION wrote for one iteration with the true ones.
 
     `truth` is a particle table indexed by image name.
     """
     root = folder / _RUN
-    table = _particle_table(iteration_file(root, iteration, "data"))
-    true = truth.loc[table.index]
-    angular, origin = np.empty(len(table)), np.empty(len(table))
-    for half in (1, 2):
-        rows = (table["rlnRandomSubset"] == half).to_numpy()
-        angular[rows] = angular_distance(
-            remove_common_rotation(table.loc[rows, ANGLES], true.loc[rows, ANGLES]),
-            true.loc[rows, ANGLES],
-        )
-        origin[rows] = np.linalg.norm(_origin_differences(table[rows], true[rows]), axis=1)
+    table = particle_table(iteration_file(root, iteration, "data"))
+    mates = true_mates(table, truth, symmetry)
+    seen = in_frame_of_truth(table, mates)
+    shifts = (seen[ORIGINS] - mates[ORIGINS]).to_numpy(dtype=np.float64)
     return IterationResult(
         iteration=iteration,
-        angular_error=float(np.median(angular)),
-        angular_error_as_is=float(np.median(angular_distance(table[ANGLES], true[ANGLES]))),
-        origin_error=float(np.median(origin)),
+        angular_error=float(np.median(angular_distance(seen[ANGLES], mates[ANGLES]))),
+        angular_error_as_is=float(np.median(angular_distance(table[ANGLES], mates[ANGLES]))),
+        origin_error=float(np.median(np.linalg.norm(shifts, axis=1))),
         resolution=resolution_angstrom(iteration_file(root, iteration, "half1_model")),
         seconds=seconds,
     )
+
+
+def particle_table(path: Path) -> pd.DataFrame:
+    """Read the particles of a STAR file, indexed by image name."""
+    return star.read_blocks(path)["particles"].set_index("rlnImageName")
+
+
+def true_mates(table: pd.DataFrame, truth: pd.DataFrame, symmetry: str) -> pd.DataFrame:
+    """Return the true poses of the particles of `table`, of symmetry mates those that lie nearest.
+
+    Both tables are indexed by image name.
+    """
+    true = truth.loc[table.index].copy()
+    if symmetry.upper() != "C1":
+        true[ANGLES] = nearest_mates(true[ANGLES], table[ANGLES], rotations(symmetry))
+    return true
+
+
+def in_frame_of_truth(table: pd.DataFrame, true: pd.DataFrame) -> pd.DataFrame:
+    """Return `table` without the rotation and shift that all particles of a half-set share.
+
+    They move that half-map against the truth, not particles against the map. `true` has the same
+    rows. A map moved by t (x, y, z) asks each particle for the origin -(A t) in x and y.
+    """
+    seen = table.copy()
+    for half in (1, 2):
+        rows = (table["rlnRandomSubset"] == half).to_numpy()
+        seen.loc[rows, ANGLES] = remove_common_rotation(table.loc[rows, ANGLES], true[rows][ANGLES])
+        in_plane = euler_to_matrix(true[rows][ANGLES])[:, :2].reshape(-1, 3)
+        difference = (table[rows][ORIGINS] - true[rows][ORIGINS]).to_numpy(dtype=np.float64)
+        shift, *_ = np.linalg.lstsq(in_plane, difference.ravel(), rcond=None)
+        seen.loc[rows, ORIGINS] = table[rows][ORIGINS] - (in_plane @ shift).reshape(-1, 2)
+    return seen
 
 
 def relion_arguments(
@@ -187,7 +216,7 @@ def relion_arguments(
         "--low_resol_join_halves": 40,
         "--pool": 10,
         "--j": 1,
-        "--sym": "C1",
+        "--sym": options.symmetry,
     }
     flags = [
         *("--auto_refine", "--split_random_halves", "--ctf", "--flatten_solvent", "--zero_mask"),
@@ -196,18 +225,3 @@ def relion_arguments(
     ]
     pairs = [str(word) for pair in values.items() for word in pair]
     return ["relion_refine_mpi", *pairs, *flags]
-
-
-def _particle_table(path: Path) -> pd.DataFrame:
-    return star.read_blocks(path)["particles"].set_index("rlnImageName")
-
-
-def _origin_differences(table: pd.DataFrame, true: pd.DataFrame) -> NDArray[np.float64]:
-    """Origins minus true origins (n, 2) in Å, without what a shift of the whole map explains.
-
-    A map moved by t (x, y, z) asks each particle for the origin -(A t) in x and y.
-    """
-    difference = (table[ORIGINS] - true[ORIGINS]).to_numpy(dtype=np.float64)
-    in_plane = euler_to_matrix(true[ANGLES])[:, :2].reshape(-1, 3)
-    shift, *_ = np.linalg.lstsq(in_plane, difference.ravel(), rcond=None)
-    return difference - (in_plane @ shift).reshape(-1, 2)

@@ -1,8 +1,8 @@
 """Write a simulated particle set with known truth, ready for `relion_refine`.
 
-The particles show one rigid membrane protein, each in its own detergent belt, under a CTF and
-noise. The truth is the protein alone: the belt, redrawn for each particle, has no structure that a
-reconstruction could agree with.
+The particles show a specimen under a CTF and noise: unless another is given, one rigid membrane
+protein, each in its own detergent belt. The true map is the molecule alone: the belt, redrawn for
+each particle, has no structure that a reconstruction could agree with.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from plugin_core.simulation.projection import (
     shift_phases,
     to_real_space,
 )
+from plugin_core.simulation.specimen import Specimen
 from relion_external.volumes import write_map
 
 ANGLES = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
@@ -45,7 +46,9 @@ class SimulationOptions:
 
     `signal_to_noise` is the ratio of variances over a whole image, after the CTF. Start poses are
     the true ones turned by exactly `pose_error` about random axes, start origins the true ones
-    moved by normal deviates of `origin_error`. `b_factor` (Å²) is added to that of each atom.
+    moved by normal deviates of `origin_error`. Noise is white, unless `noise_amplitude` shapes it
+    (see :func:`plugin_core.simulation.noise.draw_noise`). With `empty`, the images are noise alone,
+    while the maps are those of particles that would have been there.
     """
 
     particles: int = 3000
@@ -58,17 +61,21 @@ class SimulationOptions:
     origin_sd: float = 3.0
     defocus_range: tuple[float, float] = (10000.0, 25000.0)
     astigmatism_sd: float = 200.0
-    b_factor: float = 50.0
-    belt: BeltShape | None = BeltShape()
     optics: Optics = Optics()
+    noise_amplitude: tuple[float, ...] | None = None
+    empty: bool = False
     reference_resolution: float = 30.0
 
 
 @dataclass(frozen=True)
 class SimulatedSet:
-    """The files of one set; image names are relative to `folder`, so run RELION there."""
+    """The files of one set; image names are relative to `folder`, so run RELION there.
+
+    With a `count`, `particles` holds that many of them, from the first on.
+    """
 
     folder: Path
+    count: int | None = None
 
     @property
     def images(self) -> Path:
@@ -78,7 +85,8 @@ class SimulatedSet:
     @property
     def particles(self) -> Path:
         """STAR file with the poses to start from."""
-        return self.folder / "particles.star"
+        name = "particles.star" if self.count is None else f"particles_{self.count}.star"
+        return self.folder / name
 
     @property
     def true_particles(self) -> Path:
@@ -87,7 +95,7 @@ class SimulatedSet:
 
     @property
     def true_map(self) -> Path:
-        """The protein, on the absolute scale of the images."""
+        """The molecule at rest, on the absolute scale of the images."""
         return self.folder / "truth.mrc"
 
     @property
@@ -109,28 +117,51 @@ def load_demo_protein() -> tuple[Atoms, Slab]:
     return atoms, slab
 
 
-def write_simulated_set(
-    folder: Path, options: SimulationOptions, progress: Progress | None = None
-) -> SimulatedSet:
-    """Simulate and write one set; the same options give the same files.
+def demo_specimen(in_belt: bool = True, b_factor: float = 50.0) -> Specimen:
+    """Return the embedded protein; `b_factor` (Å²) is added to that of each atom."""
+    protein, slab = load_demo_protein()
+    protein = Atoms(protein.coordinates, protein.weights, protein.b_factors + b_factor)
+    return Specimen(protein, belts=BeltMaker(protein, slab, BeltShape()) if in_belt else None)
 
-    `progress` is called with the number of images done and the number of all.
+
+def write_simulated_set(
+    folder: Path,
+    options: SimulationOptions,
+    progress: Progress | None = None,
+    *,
+    specimen: Specimen | None = None,
+    truth: pd.DataFrame | None = None,
+) -> SimulatedSet:
+    """Simulate and write one set; the same arguments give the same files.
+
+    Parameters
+    ----------
+    folder : Path
+    options : SimulationOptions
+    progress : callable, optional
+        Called with the number of images done and the number of all.
+    specimen : Specimen, optional
+        What is imaged; :func:`demo_specimen` unless given.
+    truth : DataFrame, optional
+        The true particle table, as :func:`draw_truth` makes one, which it does unless given.
     """
     folder.mkdir(parents=True, exist_ok=True)
     result = SimulatedSet(folder)
-    protein, slab = load_demo_protein()
-    protein = Atoms(protein.coordinates, protein.weights, protein.b_factors + options.b_factor)
+    specimen = specimen or demo_specimen()
     pose_rng, image_rng = (np.random.default_rng([options.seed, part]) for part in (0, 1))
-    truth, start = _draw_tables(options, pose_rng)
+    if truth is None:
+        truth = draw_truth(options, pose_rng)
+    start = _perturb(truth, options, pose_rng)
 
-    images = _noiseless_images(protein, slab, truth, options, image_rng, progress)
+    images = _noiseless_images(specimen, truth, options, image_rng, progress)
     scale = signal_scale(images, options.signal_to_noise)
-    images *= scale
+    images *= 0.0 if options.empty else scale
     for first in range(0, len(images), 100):
         block = images[first : first + 100]
-        block += draw_noise(len(block), options.box, image_rng)
+        block += draw_noise(len(block), options.box, image_rng, _spectrum(options))
 
-    transform = map_transform(protein, options.box, options.voxel_size) * np.float32(scale)
+    transform = map_transform(specimen.at_rest, options.box, options.voxel_size)
+    transform *= np.float32(scale)
     true_map, reference = to_real_space(transform), to_real_space(_low_pass(transform, options))
     _write_stack(result.images, images, options.voxel_size)
     write_map(result.true_map, true_map, options.voxel_size, "simulated protein")
@@ -141,16 +172,14 @@ def write_simulated_set(
     return result
 
 
-def _draw_tables(
-    options: SimulationOptions, rng: np.random.Generator
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The particle tables with the true and with the start poses."""
+def draw_truth(options: SimulationOptions, rng: np.random.Generator) -> pd.DataFrame:
+    """Return the particle table with random true poses, CTFs and half-sets."""
     count = options.particles
     defocus = rng.uniform(*options.defocus_range, count)
     astigmatism = np.abs(rng.normal(0.0, options.astigmatism_sd, count))
     truth = pd.DataFrame(
         {
-            "rlnImageName": [f"{number:06d}@particles.mrcs" for number in range(1, count + 1)],
+            "rlnImageName": image_names(count),
             "rlnMicrographName": "simulated.mrc",
             "rlnOpticsGroup": 1,
             "rlnDefocusU": defocus + astigmatism / 2,
@@ -159,34 +188,48 @@ def _draw_tables(
             "rlnRandomSubset": rng.permutation(np.arange(count) % 2 + 1),
         }
     )
-    start = truth.copy()
     truth[ANGLES] = random_orientations(count, rng)
     truth[ORIGINS] = rng.normal(0.0, options.origin_sd, (count, 2))
+    return truth
+
+
+def image_names(count: int) -> list[str]:
+    """Return the names of the images of a set, in RELION's form."""
+    return [f"{number:06d}@particles.mrcs" for number in range(1, count + 1)]
+
+
+def _perturb(
+    truth: pd.DataFrame, options: SimulationOptions, rng: np.random.Generator
+) -> pd.DataFrame:
+    """The table with the poses to start from."""
+    start = truth.copy()
     start[ANGLES] = perturb_orientations(truth[ANGLES], options.pose_error, rng)
-    start[ORIGINS] = truth[ORIGINS] + rng.normal(0.0, options.origin_error, (count, 2))
-    return truth, start
+    start[ORIGINS] = truth[ORIGINS] + rng.normal(0.0, options.origin_error, (len(truth), 2))
+    return start
+
+
+def _spectrum(options: SimulationOptions) -> NDArray[np.float64] | None:
+    return None if options.noise_amplitude is None else np.asarray(options.noise_amplitude)
 
 
 def _noiseless_images(
-    protein: Atoms,
-    slab: Slab,
+    specimen: Specimen,
     table: pd.DataFrame,
     options: SimulationOptions,
     rng: np.random.Generator,
     progress: Progress | None,
 ) -> NDArray[np.float32]:
-    """Projections with belt, shift and CTF, (particles, box, box)."""
+    """Projections with CTF and shift, (particles, box, box)."""
     box, voxel_size = options.box, options.voxel_size
-    project_protein = Projector(protein, box, voxel_size)
-    belts = BeltMaker(protein, slab, options.belt) if options.belt else None
+    project_rigid = Projector(specimen.rigid, box, voxel_size)
     rotations = euler_to_matrix(table[ANGLES])
     origins = table[ORIGINS].to_numpy()
     defocus = table[DEFOCUS].to_numpy()
     images = np.empty((len(table), box, box), dtype=np.float32)
     for index, rotation in enumerate(rotations):
-        transform = project_protein(rotation)
-        if belts:
-            transform += Projector(belts.draw(rng), box, voxel_size)(rotation)
+        transform = project_rigid(rotation)
+        if specimen.varies:
+            transform += Projector(specimen.draw(rng), box, voxel_size)(rotation)
         transform *= contrast_transfer(box, voxel_size, options.optics, *defocus[index])[0]
         # RELION's origin is the shift that would centre the particle.
         transform *= shift_phases(-origins[index], box, voxel_size)

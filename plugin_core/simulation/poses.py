@@ -72,6 +72,27 @@ def remove_common_rotation(angles: ArrayLike, reference: ArrayLike) -> FloatArra
     return matrix_to_euler(matrices @ (left @ handed @ right).T)
 
 
+def nearest_mates(angles: ArrayLike, other: ArrayLike, operations: ArrayLike) -> FloatArray:
+    """Return, of the symmetry mates of each orientation, the one nearest to another orientation.
+
+    Parameters
+    ----------
+    angles, other : (n, 3)
+        Euler triplets in degrees.
+    operations : (m, 3, 3)
+        Rotations (x, y, z) that leave the map as it is
+        (:func:`plugin_core.symmetry.rotations`): A and A S show the same image.
+
+    Returns
+    -------
+    (n, 3) float64
+        The mates of `angles` nearest to `other`.
+    """
+    mates = np.einsum("nij,mjk->nmik", euler_to_matrix(angles), np.asarray(operations))
+    traces = np.einsum("nmij,nij->nm", mates, euler_to_matrix(other))
+    return matrix_to_euler(mates[np.arange(len(mates)), traces.argmax(axis=1)])
+
+
 def _axes_about_z(angle: FloatArray) -> FloatArray:
     cos, sin, zero, one = _entries(angle)
     rows = [[cos, sin, zero], [-sin, cos, zero], [zero, zero, one]]

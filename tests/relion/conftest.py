@@ -26,11 +26,16 @@ from plugin_core.regularizers.nonuniform import regularize
 from relion_external import hook_variable, star
 from relion_external.cli import main
 from relion_external.mpi import mpirun_command
-from relion_external.simulated_set import SimulatedSet, SimulationOptions, write_simulated_set
+from relion_external.simulated_set import (
+    SimulatedSet,
+    SimulationOptions,
+    demo_specimen,
+    write_simulated_set,
+)
 from relion_external.volumes import write_map
 
 SIMULATION = SimulationOptions(
-    particles=300, box=48, voxel_size=4.5, signal_to_noise=0.1, pose_error=6.0, belt=None
+    particles=300, box=48, voxel_size=4.5, signal_to_noise=0.1, pose_error=6.0
 )
 PARTICLE_DIAMETER = 176.0  # Å
 
@@ -165,7 +170,8 @@ def run_limited(
 @pytest.fixture(scope="session")
 def relion(tmp_path_factory: pytest.TempPathFactory) -> Relion:
     """A way to run RELION on the shared set, beside which lies ``mask.mrc`` of the protein."""
-    particles = write_simulated_set(tmp_path_factory.mktemp("relion"), SIMULATION)
+    folder = tmp_path_factory.mktemp("relion")
+    particles = write_simulated_set(folder, SIMULATION, specimen=demo_specimen(in_belt=False))
     smooth = gaussian_filter(mrcfile.read(particles.true_map), 2)
     mask = gaussian_filter((smooth > 0.1 * smooth.max()).astype(np.float32), 1.5)
     write_map(particles.folder / "mask.mrc", mask.clip(0, 1), SIMULATION.voxel_size, "mask")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from plugin_core.fsc import fourier_shell_correlation
-from relion_external.simulated_set import SimulationOptions, write_simulated_set
+from relion_external.simulated_set import SimulationOptions, demo_specimen, write_simulated_set
 
 pytestmark = pytest.mark.relion
 
@@ -24,10 +24,9 @@ def maps(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, np.ndarr
         box=48,
         voxel_size=4.0,
         signal_to_noise=10.0,
-        belt=None,
         astigmatism_sd=4000.0,
     )
-    simulated = write_simulated_set(folder, options)
+    simulated = write_simulated_set(folder, options, specimen=demo_specimen(in_belt=False))
     subprocess.run(
         ["relion_reconstruct", "--i", "truth.star", "--ctf", "--o", "reconstruction.mrc"],
         cwd=folder,
