@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from plugin_core.denoising.network import VOXEL_SIZE
-from plugin_core.denoising.resampling import resample
+from plugin_core.denoising.resampling import network_box, resample
 from plugin_core.denoising.training.pairs import TrainingPair
 from plugin_core.fourier import apply_radial, irfftn, radii, raised_cosine_low_pass, rfftn
 from plugin_core.fsc import fourier_shell_correlation
@@ -148,7 +149,8 @@ def _load(files: PairFiles) -> list[np.ndarray]:
     maps = [half1.volume, half2.volume, mask]
     if files.truth:
         maps.append(_fitting(files.truth, box))
-    return [resample(volume, voxel_size, VOXEL_SIZE) for volume in maps]
+    wanted = network_box(box, voxel_size, VOXEL_SIZE)
+    return [resample(torch.from_numpy(volume), wanted).numpy() for volume in maps]
 
 
 def keep_pair(files: PairFiles, folder: Path) -> Path:

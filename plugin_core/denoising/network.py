@@ -56,7 +56,8 @@ class DenoisingNetwork(nn.Module):
         Parameters
         ----------
         inputs : (B, 2, D, D, D) float
-            Standardised density and local standard deviation; D is a multiple of 32.
+            Standardised density and local standard deviation; D is a multiple of 32, 64 at least
+            (32 leaves a single voxel to normalise over).
 
         Returns
         -------

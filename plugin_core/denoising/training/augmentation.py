@@ -44,17 +44,19 @@ def coloured_noise(box: int, exponent: float, rng: np.random.Generator) -> np.nd
     -------
     (box, box, box // 2 + 1) complex64
     """
-    counts = _shell_counts(box)
-    of_shells = (1.0 + np.arange(len(counts))) ** -exponent
-    deviation = np.sqrt((of_shells**2 * counts).sum() / box**3)
+    profile = (1 + fourier.radii(box)) ** -exponent
+    profile[0] = 0  # a constant is no noise
+    deviation = np.sqrt((profile**2 * _radius_counts(box)).sum() / box**3)
     white = fourier.rfftn(rng.standard_normal((box, box, box), dtype=np.float32))
-    return fourier.apply_radial(white, (1 + fourier.radii(box)) ** -exponent / deviation)
+    return fourier.apply_radial(white, profile / deviation)
 
 
 @functools.lru_cache(maxsize=64)
-def _shell_counts(box: int) -> np.ndarray:
-    """Fourier voxels in every shell of the grid, corners included."""
-    return fourier.shell_counts(box, int(fourier.shell_table(box)[-1]) + 1)
+def _radius_counts(box: int) -> np.ndarray:
+    """Voxels of the full Fourier grid at every squared radius of :func:`fourier.radii`."""
+    axis = np.fft.fftfreq(box, 1 / box).round().astype(np.int64) ** 2
+    squared = axis[:, None, None] + axis[:, None] + axis
+    return np.bincount(squared.ravel(), minlength=len(fourier.radii(box)))
 
 
 def random_blur(largest: float, rng: np.random.Generator) -> np.ndarray:
