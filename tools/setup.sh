@@ -50,7 +50,7 @@ setup_venv() {
     fi
     say "installing this package and its dependencies into .venv (Python $version)"
     "$python" -m venv --clear .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,benchmarks]'
 }
 
 setup_relion() {

@@ -81,6 +81,12 @@ class BeltMaker:
         """Outer radius in Å of a belt of mean width."""
         return self._protein_radius + self._shape.width
 
+    @property
+    def reach_from_origin(self) -> float:
+        """Distance in Å from the coordinates' origin that a belt of mean size does not exceed."""
+        to_rim = np.hypot(self.typical_radius, self._shape.half_thickness)
+        return float(np.linalg.norm(self._centre) + to_rim)
+
     def draw(self, rng: np.random.Generator) -> Atoms:
         """Return the pseudo-atoms of one belt, in the frame of the protein's coordinates."""
         shape = self._shape
