@@ -88,11 +88,11 @@ class Evaluation:
         return Evaluation(**values)
 
 
-def evaluate(lab: LabSet, folder: Path, options: RefinementOptions) -> Evaluation:
-    """Reconstruct both half-sets from the last poses and compare them with the truth."""
+def evaluate(lab: LabSet, folder: Path, options: RefinementOptions, iteration: int) -> Evaluation:
+    """Reconstruct both half-sets from the poses of the last iteration, and compare with truth."""
     made = json.loads(lab.record.read_text())
     box, voxel_size = made["box"], made["voxel_size"]
-    last = iteration_file(folder / "run", options.iterations, "data")
+    last = iteration_file(folder / "run", iteration, "data")
     poses = folder / "final_poses.star"
     table = particle_table(last)
     if not made["empty"]:
@@ -125,7 +125,7 @@ def evaluate(lab: LabSet, folder: Path, options: RefinementOptions) -> Evaluatio
         half_to_half=fourier_shell_correlation(
             half_maps[0] * sphere, half_maps[1] * sphere
         ).tolist(),
-        relions_own=relions_fsc(folder / "run", options.iterations).tolist(),
+        relions_own=relions_fsc(folder / "run", iteration).tolist(),
     )
 
 

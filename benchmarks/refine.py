@@ -102,7 +102,10 @@ def _make_with_progress(
             bar.set_postfix_str(f"{result.angular_error:.2f} degrees off{resolution}", False)
             bar.update(result.iteration - bar.n)
 
-        return make_run(folder, method, lab, options, show, lambda: bar.update(0))
+        run = make_run(folder, method, lab, options, show, lambda: bar.update(0))
+        if run.last.iteration < options.iterations:
+            bar.set_postfix_str(f"converged after iteration {run.last.iteration}")
+        return run
 
 
 if __name__ == "__main__":

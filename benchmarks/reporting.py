@@ -60,14 +60,15 @@ def _of(runs: Sequence[Run], method: str) -> list[Run]:
 
 
 def _markdown(name: str, about: str, runs: Sequence[Run]) -> str:
-    steps = len(runs[0].iterations)
+    steps = max(len(run.iterations) for run in runs)
     lines = [
         f"# {name}: {about}",
         "",
         f"{runs[0].particles} particles, box {runs[0].evaluation.box}, "
         f"{runs[0].evaluation.voxel_size:g} Å a voxel. Means over the seeds.",
         "",
-        "Median angular error to the true poses, degrees, by iteration:",
+        "Median angular error to the true poses, degrees, by iteration (a refinement that has "
+        "converged, in RELION's judgement, stays where it was):",
         "",
         "| method | seeds | "
         + " | ".join(str(i) for i in range(steps))
@@ -76,7 +77,7 @@ def _markdown(name: str, about: str, runs: Sequence[Run]) -> str:
     ]
     for method in _names(runs):
         mine = _of(runs, method)
-        errors = np.mean([run.errors for run in mine], axis=0)
+        errors = np.mean([run.errors_padded(steps) for run in mine], axis=0)
         last = [run.errors[-1] for run in mine]
         cells = [f"`{method}`", ", ".join(str(run.seed) for run in mine)]
         cells += [f"{error:.2f}" for error in errors]
@@ -185,7 +186,9 @@ def draw_errors(path: Path, runs: Sequence[Run]) -> None:
             lines = [[value(result) for result in run.iterations] for run in _of(runs, method)]
             for line in lines:
                 axis.plot(line, color=_colour(index), alpha=0.3, linewidth=0.8)
-            _line(axis, index, np.arange(len(lines[0])), np.mean(lines, axis=0), method)
+            shared = min(len(line) for line in lines)  # a converged refinement has fewer
+            mean = np.mean([line[:shared] for line in lines], axis=0)
+            _line(axis, index, np.arange(shared), mean, method)
         axis.set_xlabel("iteration (0: the start)")
         axis.set_ylabel(label)
         axis.set_ylim(bottom=0)

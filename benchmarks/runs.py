@@ -33,7 +33,7 @@ HEAVY_FILES = (
         "run_*_angdist.bild",
         "run_*_sampling.star",
     ),
-    *("run_it*_class001.mrc", "run_it*_external_reconstruct.mrc"),
+    *("run_it*_class001.mrc", "run_it*_external_reconstruct.mrc", "run_*_unfil.mrc"),
 )
 """What RELION leaves behind and nothing here needs any more; the last iteration's maps stay."""
 
@@ -101,6 +101,10 @@ class Run:
         """Median angular error in degrees by iteration, the start first."""
         return [result.angular_error for result in self.iterations]
 
+    def errors_padded(self, count: int) -> list[float]:
+        """The same for `count` iterations: a refinement that converged stays where it was."""
+        return self.errors + self.errors[-1:] * (count - len(self.errors))
+
     @property
     def last(self) -> IterationResult:
         """The last iteration."""
@@ -142,8 +146,8 @@ def make_run(
     shutil.rmtree(folder, ignore_errors=True)
     code = method.code
     iterations = refine(lab, folder, options, method.hook, on_iteration, on_wait)
-    evaluation = evaluate(lab, folder, options)
-    remove_heavy_files(folder, options.iterations)
+    evaluation = evaluate(lab, folder, options, iterations[-1].iteration)
+    remove_heavy_files(folder, iterations[-1].iteration)
     record = {
         "made_with": _made_with(method, lab, options),
         "code": code,

@@ -211,7 +211,7 @@ def _star_of_the_tutorial(models: Path, kind: str) -> dict[str, pd.DataFrame]:
         plain.unlink(missing_ok=True)
 
 
-# The noise level was set by RELION's own run on the transporter, before anything else was run on it:
+# The noise level was set by RELION's own run on the transporter, before any other was made:
 # at 0.03 that ended no better than it started, at 17 Å. Noise has variance 1 a pixel, so that the
 # ratio falls with the pixel's area, and it rises with the mass in the image.
 _SMALL = SimulationOptions(particles=2000, box=64, voxel_size=3.0, signal_to_noise=0.05)

@@ -11,7 +11,7 @@ from plugin_core.padded_grid import PaddedGrid
 _PROGRAM_BYTES = 150e6
 """Interpreter and libraries."""
 
-_SEARCH_MAPS = {"split-noise": 15, "cross-half": 19}
+_SEARCH_MAPS = {"split-noise": 15, "cross-half": 19, "quarter": 24}
 """N^3 float32 maps alive at the peak of the search, transforms and their scratch included."""
 
 _BLOCK_BYTES = 40e6
@@ -60,6 +60,6 @@ def predict(
     half_transformed = 8 * box * grid.radius * (2 * grid.radius - 1 + box)
     search = _SEARCH_MAPS[risk] * 4 * voxels
     work = int(max(half_transformed + 4 * voxels + _BLOCK_BYTES, search))
-    transforms = 3 if risk == "split-noise" else 4
+    transforms = {"split-noise": 3, "cross-half": 4, "quarter": 5}[risk]
     padded = 4 / 3 * np.pi * grid.radius**2 * grid.size
     return Cost(work, int(work + _PROGRAM_BYTES), levels * transforms * voxels + padded)

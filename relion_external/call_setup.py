@@ -9,7 +9,7 @@ from pathlib import Path
 
 from plugin_core.backend import Array, Device, DeviceError, select_device, to_host
 from plugin_core.masks import particle_sphere, soft_sphere
-from relion_external import star
+from relion_external import quarter_maps, star
 from relion_external.accumulated import Accumulated
 from relion_external.call_log import Stopwatch
 from relion_external.errors import UserError
@@ -104,8 +104,10 @@ def open_job(options: argparse.Namespace, watch: Stopwatch) -> Job:
             "(InitialModel, VDAM or SGD), where the arrays hold a gradient, not a map: "
             "run it without --external_reconstruct"
         )
-    if options.risk == "cross-half" and call.mode == CLASSIFICATION:
-        raise UserError("the risk cross-half needs half-sets, and a classification has none")
+    if options.risk in ("cross-half", "quarter") and call.mode == CLASSIFICATION:
+        raise UserError(f"the risk {options.risk} needs half-sets, and a classification has none")
+    if options.risk == "quarter":
+        quarter_maps.check(call, previous)
     voxel_size = resolve_voxel_size(call, previous, options.angpix)
     device = _device_for(call, options.gpu)
     threads = usable_threads(options.j, shares_machine=call.mode == HALF)

@@ -67,7 +67,7 @@ def demonstrate(options: DemoOptions) -> Path:
         _refine(simulated, folder, options, OURS, hook_variable.command(["--gpu", options.gpu])),
     ]
     print(f"\n{table(outcomes)}\n")
-    last_call = f"run_it{options.iterations:03d}_half1_class001_external_reconstruct"
+    last_call = f"run_it{outcomes[1].last.iteration:03d}_half1_class001_external_reconstruct"
     picture = options.folder / "demo.png"
     finest = min(outcome.agreement for outcome in outcomes)
     truth = _low_passed(read_map(simulated.true_map, options.box), finest, options.voxel_size)
@@ -144,26 +144,26 @@ def _refine(
             bar.update(result.iteration - bar.n)
 
         iterations = refine(simulated, folder, refinement, hook, show, lambda: bar.update(0))
-    reference = folder / f"run_it{options.iterations:03d}_half1_class001.mrc"
+    last = f"run_it{iterations[-1].iteration:03d}"
+    reference = folder / f"{last}_half1_class001.mrc"
     return Outcome(
         name,
         iterations,
         read_map(reference, options.box),
-        _fsc_of_final_poses(simulated, folder.resolve(), options),
+        _fsc_of_final_poses(simulated, folder.resolve() / f"{last}_data.star", options),
         options.voxel_size,
     )
 
 
 def _fsc_of_final_poses(
-    simulated: SimulatedSet, folder: Path, options: DemoOptions
+    simulated: SimulatedSet, poses: Path, options: DemoOptions
 ) -> NDArray[np.float64]:
     """FSC to the truth of RELION's plain reconstruction from the poses of the last iteration."""
-    poses = folder / f"run_it{options.iterations:03d}_data.star"
-    result = folder / "final_poses.mrc"
+    result = poses.with_name("final_poses.mrc")
     run_to_the_end(
         ["relion_reconstruct", "--i", str(poses), "--ctf", "--o", str(result)],
         working_folder=simulated.folder,
-        log_path=folder / "final_poses.log",
+        log_path=result.with_suffix(".log"),
         time_limit_s=600,
         environment=dict(os.environ),
     )

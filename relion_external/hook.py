@@ -23,7 +23,7 @@ from plugin_core.fsc import joined_fsc, last_shell_above
 from plugin_core.regularizers.interface import Regularized, RegularizerInput
 from plugin_core.regularizers.nonuniform import NonuniformParameters, regularize
 from plugin_core.spectral_trailing import trail, trailing_shell
-from relion_external import call_report
+from relion_external import call_report, quarter_maps
 from relion_external.call_log import Stopwatch, call_log
 from relion_external.call_setup import Job, open_job
 from relion_external.errors import UserError
@@ -84,6 +84,16 @@ def _inputs(job: Job, raw: Array) -> RegularizerInput:
     if _risk(job) == "cross-half":
         with job.watch.stage("other half"):
             partner = partner_map(job.accumulated, job.previous, job.options.partner_timeout)
+    quarters = None
+    if _risk(job) == "quarter":
+        with job.watch.stage("quarter-maps"):
+            quarters = quarter_maps.quarter_maps(
+                job.call,
+                job.previous,
+                job.voxel_size,
+                job.options.quarter_timeout,
+                job.device.xp,
+            )
     return RegularizerInput(
         half_map=raw,
         partner=partner,
@@ -91,6 +101,7 @@ def _inputs(job: Job, raw: Array) -> RegularizerInput:
         noise_power=_noise_power(job, raw),
         voxel_size=job.voxel_size,
         max_shell=job.call.max_shell,
+        quarters=quarters,
     )
 
 
@@ -100,8 +111,16 @@ def _parameters(job: Job) -> NonuniformParameters:
 
 
 def _risk(job: Job) -> str:
-    """Risk as asked for; the joined map has no other half, so it is always judged by its noise."""
-    return "split-noise" if job.call.mode == JOINED else job.options.risk
+    """Risk as asked for, where there is what it needs.
+
+    The joined map has no other half, and before the first iteration there are no poses to make
+    quarter-maps with: there the map is judged by its noise. Log, history and run.out name the risk.
+    """
+    if job.call.mode == JOINED:
+        return "split-noise"
+    if job.options.risk == "quarter" and not quarter_maps.has_poses(job.call):
+        return "split-noise"
+    return str(job.options.risk)
 
 
 def _noise_power(job: Job, raw: Array) -> np.ndarray:

@@ -28,14 +28,24 @@ def non_negative_number(text: str) -> float:
     return _checked(text, float, lambda value: value >= 0, "a number, 0 or more")
 
 
-def add_nonuniform(group: argparse._ArgumentGroup) -> None:
-    """Add the options of the non-uniform regulariser and of spectral trailing."""
+def add_nonuniform(group: argparse._ArgumentGroup, in_relion: bool = False) -> None:
+    """Add the options of the non-uniform regulariser and of spectral trailing.
+
+    Inside RELION (`in_relion`) there are particles, from which quarter-maps can be made.
+    """
+    risks = {
+        "split-noise": "from this half-map and its noise spectrum alone",
+        "cross-half": "against the other half-map",
+    }
+    if in_relion:
+        risks["quarter"] = "by two halves of this half-set, which relion_reconstruct makes"
     group.add_argument(
         "--risk",
-        choices=("split-noise", "cross-half"),
+        choices=risks,
         default="split-noise",
-        help="how the error of a cutoff is judged: from this half-map and its noise spectrum "
-        "alone, or against the other half-map (default: %(default)s)",
+        help="how the error of a cutoff is judged: "
+        + "; ".join(f"{risk}, {how}" for risk, how in risks.items())
+        + " (default: %(default)s)",
     )
     group.add_argument(
         "--awf",
@@ -95,6 +105,14 @@ def add_hook(group: argparse._ArgumentGroup) -> None:
         default=120,
         metavar="S",
         help="longest wait for the other half's files, cross-half only (default: %(default)g s)",
+    )
+    group.add_argument(
+        "--quarter_timeout",
+        type=positive_number,
+        default=3600,
+        metavar="S",
+        help="longest time relion_reconstruct may take for one quarter-map, quarter only "
+        "(default: %(default)g s)",
     )
     group.add_argument(
         "--minres_map",

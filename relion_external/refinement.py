@@ -21,7 +21,12 @@ from relion_external import hook_variable, star, system
 from relion_external.errors import UserError
 from relion_external.mpi import mpirun_command
 from relion_external.processes import run_to_the_end
-from relion_external.refine_files import iteration_file, resolution_angstrom, whole_iterations
+from relion_external.refine_files import (
+    final_map,
+    iteration_file,
+    resolution_angstrom,
+    whole_iterations,
+)
 from relion_external.simulated_set import ANGLES, ORIGINS, SimulatedSet
 
 _RUN = "run"
@@ -88,6 +93,9 @@ def refine(
 ) -> list[IterationResult]:
     """Refine a set and return its iterations, the start first.
 
+    RELION may converge before the last of them: then there are fewer. The last iteration of a
+    converged refinement, which joins the half-sets, is not among them.
+
     Parameters
     ----------
     particles : SimulatedSet
@@ -110,7 +118,7 @@ def refine(
     if missing:
         raise UserError(f"{' and '.join(missing)} not found on the PATH, needed for a refinement")
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob(f"{_RUN}_it*"):
+    for stale in folder.glob(f"{_RUN}_*"):
         stale.unlink()
     truth = particle_table(particles.true_particles)
     results: list[IterationResult] = []
@@ -132,7 +140,7 @@ def refine(
         on_wait=look,
     )
     look()
-    if len(results) != options.iterations + 1:
+    if len(results) != options.iterations + 1 and not final_map(folder / _RUN).exists():
         raise UserError(
             f"RELION ended after {len(results) - 1} of {options.iterations} iterations; "
             f"see {folder / 'run.log'}"

@@ -38,9 +38,16 @@ PARTICLE_DIAMETER = "rlnParticleDiameter"
 # model.star, optimiser.star
 DATA_DIMENSION = "rlnDataDimensionality"
 CURRENT_RESOLUTION = "rlnCurrentResolution"
+PARTICLES = "rlnExperimentalDataStarFile"
+SAMPLING = "rlnOrientSamplingStarFile"
+HELICAL = "rlnDoHelicalRefine"
 ZERO_MASK = "rlnDoZeroMask"
 MASK_EDGE = "rlnWidthMaskEdge"
 GRADIENT_FLAGS = ("rlnDoGradientRefine", "rlnDoStochasticGradientDescent")
+
+# sampling.star, data.star
+SYMMETRY = "rlnSymmetryGroup"
+HALF_SET = "rlnRandomSubset"
 
 # postprocess.star
 SHELL = "rlnSpectralIndex"

@@ -111,6 +111,33 @@ class CrossHalfRisk:
         return result
 
 
+class QuarterRisk:
+    """Cross-validation risk of two quarter-maps of one half-set (Punjani et al., Algorithm 2).
+
+    The cutoffs are those that suit a quarter-map, which has twice the half-map's noise power, and
+    are applied to the half-map: the other half-set is not looked at.
+
+    Parameters
+    ----------
+    half_map, quarter1, quarter2 : (N, N, N) float32
+        Raw maps of a half-set and of two random halves of it, times the support.
+    """
+
+    def __init__(self, half_map: Array, quarter1: Array, quarter2: Array) -> None:
+        self._box = half_map.shape[0]
+        self._transform = rfftn(half_map)
+        self._quarters = CrossHalfRisk(quarter1, quarter2)
+
+    def filtered(self, gain: np.ndarray) -> list[Array]:
+        """Return the filtered half-map, then the quarter-maps."""
+        half_map = irfftn(apply_radial(self._transform, gain), self._box)
+        return [half_map, *self._quarters.filtered(gain)]
+
+    def difference(self, level: int, current: list[Array], previous: list[Array]) -> Array:
+        """Return the change of the risk density from the level before."""
+        return self._quarters.difference(level, current[1:], previous[1:])
+
+
 def noise_term(noise_power: np.ndarray, box: int, cutoffs: np.ndarray, order: int) -> np.ndarray:
     """Expected |(1 + h) n|^2 per voxel where the support is 1, for each cutoff: (levels,) float64.
 

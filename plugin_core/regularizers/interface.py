@@ -28,6 +28,8 @@ class RegularizerInput:
         In Å.
     max_shell : int
         Last shell that was measured.
+    quarters : pair of Array, or None
+        Raw maps of two random halves of this half-set, for the risk that compares these.
     """
 
     half_map: Array
@@ -36,6 +38,7 @@ class RegularizerInput:
     noise_power: np.ndarray
     voxel_size: float
     max_shell: int
+    quarters: tuple[Array, Array] | None = None
 
 
 @dataclass(frozen=True)

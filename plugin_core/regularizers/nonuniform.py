@@ -13,11 +13,11 @@ import numpy as np
 
 from plugin_core.backend import Array, array_module
 from plugin_core.nonuniform.levels import cutoff_levels
-from plugin_core.nonuniform.risks import CrossHalfRisk, Risk, SplitNoiseRisk
+from plugin_core.nonuniform.risks import CrossHalfRisk, QuarterRisk, Risk, SplitNoiseRisk
 from plugin_core.nonuniform.search import search
 from plugin_core.regularizers.interface import Regularized, RegularizerInput
 
-RISKS = ("split-noise", "cross-half")
+RISKS = ("split-noise", "cross-half", "quarter")
 
 DEFAULT_TRAILING_DISTANCE = 0
 """Shells before FSC 0.143 at which the reference is cut: the filter is linear in the data and
@@ -31,7 +31,8 @@ class NonuniformParameters:
     Attributes
     ----------
     risk : str
-        ``"split-noise"`` (this half-map alone) or ``"cross-half"`` (both half-maps).
+        ``"split-noise"`` (this half-map alone), ``"cross-half"`` (both half-maps) or ``"quarter"``
+        (two quarter-maps of this half-set).
     order : int
         Butterworth order.
     levels : int
@@ -56,7 +57,7 @@ def regularize(
     Raises
     ------
     ValueError
-        If the risk is unknown, or needs a partner that was not given.
+        If the risk is unknown, or needs maps that were not given.
     """
     box = inputs.half_map.shape[0]
     cutoffs = cutoff_levels(box, inputs.voxel_size, inputs.max_shell, parameters.levels)
@@ -81,6 +82,10 @@ def _make_risk(
         if inputs.partner is None:
             raise ValueError("the cross-half risk needs the other half-map")
         return CrossHalfRisk(masked, inputs.partner * inputs.support)
+    if parameters.risk == "quarter":
+        if inputs.quarters is None:
+            raise ValueError("the quarter risk needs two quarter-maps")
+        return QuarterRisk(masked, *(quarter * inputs.support for quarter in inputs.quarters))
     raise ValueError(f"the risk must be one of {', '.join(RISKS)}, not {parameters.risk!r}")
 
 

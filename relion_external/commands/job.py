@@ -33,7 +33,7 @@ _ONLY = {
     REFINE: (
         *("ini_high", "healpix_order", "auto_local_healpix_order", "pad", "mpi", "mpirun"),
         *("refine_gpu", "refine_args", "partner_timeout", "minres_map", "gridding"),
-        "clean",
+        *("quarter_timeout", "clean"),
     ),
 }
 """Options that have no meaning in the other mode."""
@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     maps.add_argument(
         "--sym", default="C1", metavar="GROUP", help="point group (default: %(default)s)"
     )
-    add_nonuniform(parser.add_argument_group("nonuniform"))
+    add_nonuniform(parser.add_argument_group("nonuniform"), in_relion=True)
     add_hook(parser.add_argument_group("hook, mode refine"))
     add_machine(parser.add_argument_group("machine"))
 
@@ -185,3 +185,8 @@ def _refuse_options_of_other_mode(args: argparse.Namespace) -> None:
         for name in names:
             if mode != args.mode and getattr(args, name) != parser.get_default(name):
                 raise UserError(f"--{name} is for --mode {mode}, and this is {args.mode}")
+    if args.mode == REGULARIZE and args.risk == "quarter":
+        raise UserError(
+            f"--risk quarter is for --mode {REFINE}, where there are particles to make "
+            f"quarter-maps of, and this is {args.mode}"
+        )

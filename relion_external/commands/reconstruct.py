@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; RELION itself gives only the STAR file."""
     parser.add_argument("star", type=Path, help="STAR file of the call, which RELION appends")
     add_hook(parser.add_argument_group("hook"))
-    add_nonuniform(parser.add_argument_group("nonuniform"))
+    add_nonuniform(parser.add_argument_group("nonuniform"), in_relion=True)
     add_geometry(parser.add_argument_group("maps"))
     add_machine(parser.add_argument_group("machine"))
 

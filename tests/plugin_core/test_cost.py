@@ -39,8 +39,9 @@ def test_regularisation_fits_into_what_is_predicted(risk):
         noise_power=np.ones(BOX // 2 + 1),
         voxel_size=1.0,
         max_shell=BOX // 2,
+        quarters=(half_map.copy(), half_map.copy()) if risk == "quarter" else None,
     )
-    held = 2 if inputs.partner is None else 3
+    held = {"split-noise": 2, "cross-half": 3, "quarter": 4}[risk]
     peak = held * half_map.nbytes + peak_bytes(
         lambda: regularize(inputs, NonuniformParameters(risk, levels=3))
     )

@@ -13,6 +13,7 @@ from plugin_core.simulation.poses import (
     perturb_orientations,
     random_orientations,
 )
+from plugin_core.symmetry import rotations
 from relion_external import refinement
 from relion_external.errors import UserError
 from relion_external.refinement import RefinementOptions, compare_iteration, refine
@@ -87,6 +88,17 @@ def test_relion_is_told_of_a_hook_only_where_there_is_one(tmp_path: Path) -> Non
     )
     assert set(with_hook) - set(without) == {"--external_reconstruct"}
     assert with_hook[with_hook.index("--o") + 1] == str(tmp_path / "out" / "run")
+
+
+def test_symmetry_mates_are_the_same_pose(tmp_path: Path, truth: pd.DataFrame) -> None:
+    rng = np.random.default_rng(3)
+    table = truth.copy()
+    operations = rotations("D2")[rng.integers(0, 4, COUNT)]
+    table[ANGLES] = matrix_to_euler(euler_to_matrix(table[ANGLES]) @ operations)
+    write_iteration(tmp_path, table)
+    indexed = truth.set_index("rlnImageName")
+    assert compare_iteration(tmp_path, 3, indexed, 0.0).angular_error_as_is > 90.0
+    assert compare_iteration(tmp_path, 3, indexed, 0.0, "D2").angular_error_as_is < 1e-4
 
 
 def test_missing_relion_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

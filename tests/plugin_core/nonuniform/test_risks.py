@@ -8,7 +8,7 @@ import pytest
 from plugin_core.backend import to_host
 from plugin_core.fourier import butterworth, radii, shell_power
 from plugin_core.masks import soft_sphere
-from plugin_core.nonuniform.risks import CrossHalfRisk, SplitNoiseRisk, noise_term
+from plugin_core.nonuniform.risks import CrossHalfRisk, QuarterRisk, SplitNoiseRisk, noise_term
 
 BOX, ORDER = 24, 8
 ALL_SHELLS = 22  # the corners of the Fourier grid included
@@ -72,10 +72,26 @@ def test_cross_half_risk(xp, full_filter):
     )
 
 
+def test_quarter_risk_is_that_of_the_quarter_maps_alone(xp, full_filter):
+    support, half, _ = two_maps()
+    rng = np.random.default_rng(2)
+    drawn = (rng.standard_normal(half.shape) * support).astype(np.float32)
+    quarters = half + drawn, half - drawn
+    risk = QuarterRisk(*(xp.asarray(each) for each in (half, *quarters)))
+    check_differences(
+        risk,
+        [
+            0.5 * (full_filter(quarters[0], gain_of(cutoff)) - quarters[1]) ** 2
+            + 0.5 * (full_filter(quarters[1], gain_of(cutoff)) - quarters[0]) ** 2
+            for cutoff in CUTOFFS
+        ],
+    )
+
+
 def test_the_map_to_be_regularised_comes_first(full_filter):
     support, half, partner = two_maps()
     split = SplitNoiseRisk(half, support, np.ones(BOX // 2 + 1), CUTOFFS, ORDER)
-    for risk in (split, CrossHalfRisk(half, partner)):
+    for risk in (split, CrossHalfRisk(half, partner), QuarterRisk(half, partner, -partner)):
         first = filtered_levels(risk)[1][0]
         np.testing.assert_allclose(first, full_filter(half, gain_of(CUTOFFS[1])), atol=1e-5)
 

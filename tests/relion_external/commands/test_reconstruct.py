@@ -53,10 +53,11 @@ def test_every_risk_can_be_chosen(risk):
         ("--angpix", "0", "expected a number above 0, not '0'"),
         ("--particle_diameter", "-100", "expected a number above 0, not '-100'"),
         ("--partner_timeout", "0", "expected a number above 0, not '0'"),
+        ("--quarter_timeout", "0", "expected a number above 0, not '0'"),
         ("--j", "0", "expected a whole number above 0, not '0'"),
         ("--minres_map", "low", "invalid int value: 'low'"),
         ("--method", "denoise", "invalid choice: 'denoise'"),
-        ("--risk", "quarter", "invalid choice: 'quarter'"),
+        ("--risk", "eighth", "invalid choice: 'eighth'"),
     ],
 )
 def test_values_out_of_range_exit_with_2(capsys, option, value, message):
