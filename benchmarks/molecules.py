@@ -5,26 +5,14 @@ Needs gemmi (`pip install relion-external[benchmarks]`).
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import gemmi
 import numpy as np
-from make_demo_model import SLAB_THICKNESS, find_membrane, rotation_to_z, surface_residues
+from atomic_models import surface_residues
+from make_demo_model import rotation_to_z
 
 from plugin_core.simulation.belt import Slab
+from plugin_core.simulation.membrane import SLAB_THICKNESS, find_membrane
 from plugin_core.simulation.projection import Atoms
-from relion_external.errors import UserError
-
-
-def read_model(path: Path) -> gemmi.Model:
-    """First model of a file, without hydrogens, waters and ions far from anything."""
-    if not path.exists():
-        raise UserError(f"{path} is missing: give the folder of the atomic models with --models")
-    structure = gemmi.read_structure(str(path))
-    structure.setup_entities()
-    structure.remove_hydrogens()
-    structure.remove_waters()
-    return structure[0]
 
 
 def atoms_of(model: gemmi.Model, chains: str = "", residues: range | None = None) -> Atoms:

@@ -110,7 +110,8 @@ class LabSet(SimulatedSet):
 
 def transporter(models: Path) -> Specimen:
     """Drosophila dopamine transporter with Fab 9D5 (4M48), in a belt."""
-    from molecules import atoms_of, read_model, upright
+    from atomic_models import read_model
+    from molecules import atoms_of, upright
 
     model = read_model(models / "4m48.pdb.gz")
     slab = upright(model, "A")
@@ -120,7 +121,8 @@ def transporter(models: Path) -> Specimen:
 
 def transferrin_receptor(models: Path) -> Specimen:
     """Neisserial TbpA, a beta barrel, with transferrin as the handle (3V8X), in a belt."""
-    from molecules import atoms_of, read_model, upright
+    from atomic_models import read_model
+    from molecules import atoms_of, upright
 
     model = read_model(models / "3v8x.pdb.gz")
     slab = upright(model, "A")
@@ -130,7 +132,8 @@ def transferrin_receptor(models: Path) -> Specimen:
 
 def receptor(models: Path) -> Specimen:
     """NMDA receptor (6MMM) whose amino-terminal domains, as one body, swing on their linkers."""
-    from molecules import atoms_of, read_model, upright
+    from atomic_models import read_model
+    from molecules import atoms_of, upright
 
     model = read_model(models / "6mmm.cif.gz")
     upright(model, "ABCD")
@@ -144,7 +147,8 @@ def receptor(models: Path) -> Specimen:
 
 def enzyme(models: Path) -> Specimen:
     """Beta-galactosidase (5A1A), two-fold axes along x, y and z."""
-    from molecules import atoms_of, centre, read_model
+    from atomic_models import read_model
+    from molecules import atoms_of, centre
 
     model = read_model(models / "5a1a.cif.gz")
     centre(model)
