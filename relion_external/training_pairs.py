@@ -37,8 +37,8 @@ STAR_MASK = "rlnMaskName"
 MASK_RESOLUTION_ANGSTROM = 15.0
 
 LEAST_AGREEMENT = 0.45
-"""Superposed halves of 4 to 14 Å have 0.64 and more (16 simulated pairs); turned or shifted, they have
-0.33 at most."""
+"""Superposed halves of 4 to 14 Å had 0.64 and more (16 simulated pairs); turned or shifted, 0.33 at
+most."""
 
 
 @dataclass(frozen=True)
