@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("torch")
 
-from plugin_core import fourier  # noqa: E402
-from plugin_core.masks import soft_sphere  # noqa: E402
-from relion_external.errors import UserError  # noqa: E402
-from relion_external.training_pairs import (  # noqa: E402
+from plugin_core import fourier
+from plugin_core.masks import soft_sphere
+from relion_external.errors import UserError
+from relion_external.training_pairs import (
     PairFiles,
     find_pairs,
     keep_pair,
@@ -129,7 +129,7 @@ def test_halves_of_different_boxes_are_refused(tmp_path, halves):
     files = PairFiles("p", tmp_path / "half1.mrc", tmp_path / "half2.mrc")
     _write(files.half1, halves[0])
     _write(files.half2, halves[1][12:-12, 12:-12, 12:-12])
-    with pytest.raises(UserError, match="box of 64.* of 40"):
+    with pytest.raises(UserError, match=r"box of 64.* of 40"):
         keep_pair(files, tmp_path)
 
 

@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from plugin_core import fourier  # noqa: E402
-from plugin_core.denoising.training import augmentation  # noqa: E402
+from plugin_core import fourier
+from plugin_core.denoising.training import augmentation
 
 BOX = 32
 

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from plugin_core.denoising.training import blocks  # noqa: E402
+from plugin_core.denoising.training import blocks
 
 
 def _volume(box: int) -> torch.Tensor:

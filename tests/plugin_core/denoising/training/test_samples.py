@@ -5,12 +5,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from plugin_core.denoising.channels import network_channels  # noqa: E402
-from plugin_core.denoising.training import samples  # noqa: E402
-from plugin_core.denoising.training.augmentation import Augmentation  # noqa: E402
-from plugin_core.denoising.training.pairs import TrainingPair  # noqa: E402
-from plugin_core.denoising.training.stream import BatchPlan, batches  # noqa: E402
-from plugin_core.masks import soft_sphere  # noqa: E402
+from plugin_core.denoising.channels import network_channels
+from plugin_core.denoising.training import samples
+from plugin_core.denoising.training.augmentation import Augmentation
+from plugin_core.denoising.training.pairs import TrainingPair
+from plugin_core.denoising.training.stream import BatchPlan, batches
+from plugin_core.masks import soft_sphere
 
 BOX = 48
 AS_IT_IS = Augmentation(noise=0, blur=0, intensity=0, affine=0)

@@ -7,9 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from plugin_core.denoising.training import samples, tuning  # noqa: E402
-from plugin_core.denoising.training.loss import density_loss  # noqa: E402
-from plugin_core.denoising.training.trainer import Schedule, Trainer, new_network  # noqa: E402
+from plugin_core.denoising.training import samples, tuning
+from plugin_core.denoising.training.loss import density_loss
+from plugin_core.denoising.training.trainer import Schedule, Trainer, new_network
 
 WIDTH = 2
 
