@@ -121,7 +121,7 @@ def test_halves_that_are_not_superposed_are_refused(tmp_path, halves):
     files = PairFiles("p", tmp_path / "half1.mrc", tmp_path / "half2.mrc")
     _write(files.half1, halves[0])
     _write(files.half2, np.roll(halves[1], 12, axis=2))
-    with pytest.raises(UserError, match=r"half1\.mrc and .*half2\.mrc .* are they superposed"):
+    with pytest.raises(UserError, match=r"half1\.mrc and .*half2\.mrc .*are they superposed"):
         keep_pair(files, tmp_path)
 
 
