@@ -273,6 +273,13 @@ SETS: dict[str, Recipe] = {
         replace(_SMALL, empty=True),
         replace(_LARGE, empty=True),
     ),
+    "randomised": Recipe(
+        "the transporter with random phases beyond 15 Å in its images: nothing to be found there",
+        transporter,
+        160.0,
+        replace(_SMALL, random_phases_beyond=15.0),
+        replace(_LARGE, random_phases_beyond=8.0),
+    ),
     # For choosing defaults; never reported.
     "bcsab": Recipe(
         "tuning: the embedded membrane protein, each particle in a belt of its own",
@@ -302,7 +309,8 @@ def make_set(
     if recipe.true_table is real_table:
         options = replace(options, noise_amplitude=real_noise(models, options))
     result = LabSet(folder)
-    wanted = json.loads(json.dumps({"set": name, "about": recipe.about} | asdict(options)))
+    given = {key: value for key, value in asdict(options).items() if value is not None}
+    wanted = json.loads(json.dumps({"set": name} | given))
     if result.record.exists() and json.loads(result.record.read_text()) == wanted:
         return result
     specimen = recipe.specimen(models)

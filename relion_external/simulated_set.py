@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from plugin_core.fourier import apply_radial, radii, raised_cosine_low_pass
 from plugin_core.simulation.belt import BeltMaker, BeltShape, Slab
 from plugin_core.simulation.ctf import Optics, contrast_transfer
-from plugin_core.simulation.noise import draw_noise, signal_scale
+from plugin_core.simulation.noise import draw_noise, randomise_phases, signal_scale
 from plugin_core.simulation.poses import euler_to_matrix, perturb_orientations, random_orientations
 from plugin_core.simulation.projection import (
     Atoms,
@@ -48,7 +48,8 @@ class SimulationOptions:
     the true ones turned by exactly `pose_error` about random axes, start origins the true ones
     moved by normal deviates of `origin_error`. Noise is white, unless `noise_amplitude` shapes it
     (see :func:`plugin_core.simulation.noise.draw_noise`). With `empty`, the images are noise alone,
-    while the maps are those of particles that would have been there.
+    while the maps are those of particles that would have been there. With `random_phases_beyond`
+    (Å), the images hold nothing but noise beyond that resolution.
     """
 
     particles: int = 3000
@@ -64,6 +65,7 @@ class SimulationOptions:
     optics: Optics = Optics()
     noise_amplitude: tuple[float, ...] | None = None
     empty: bool = False
+    random_phases_beyond: float | None = None
     reference_resolution: float = 30.0
 
 
@@ -159,6 +161,9 @@ def write_simulated_set(
     for first in range(0, len(images), 100):
         block = images[first : first + 100]
         block += draw_noise(len(block), options.box, image_rng, _spectrum(options))
+        if options.random_phases_beyond:
+            shell = options.box * options.voxel_size / options.random_phases_beyond
+            block[:] = randomise_phases(block, shell, image_rng)
 
     transform = map_transform(specimen.at_rest, options.box, options.voxel_size)
     transform *= np.float32(scale)

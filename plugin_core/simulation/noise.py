@@ -31,6 +31,24 @@ def draw_noise(
     return scipy.fft.irfft2(scipy.fft.rfft2(noise) * amplitude.astype(np.float32), (box, box))
 
 
+def randomise_phases(
+    images: NDArray[np.float32], beyond_shell: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return images (n, box, box) whose phases are random beyond a shell, amplitudes as they were.
+
+    Whatever a refinement finds there is not in the data (Chen et al., Ultramicroscopy 2013). The
+    phases are those of real noise images, so that the result is real and Friedel mates agree.
+    """
+    box = images.shape[-1]
+    ky, kx = np.fft.fftfreq(box, 1.0 / box)[:, None], np.fft.rfftfreq(box, 1.0 / box)[None, :]
+    beyond = np.hypot(kx, ky) > beyond_shell
+    transforms = scipy.fft.rfft2(images)
+    drawn = scipy.fft.rfft2(rng.standard_normal(images.shape, dtype=np.float32))
+    phases = drawn[:, beyond] / np.abs(drawn[:, beyond])
+    transforms[:, beyond] = np.abs(transforms[:, beyond]) * phases
+    return scipy.fft.irfft2(transforms, (box, box))
+
+
 def signal_scale(signals: NDArray[np.float32], signal_to_noise: float) -> float:
     """Return the factor that gives `signals` (n, box, box) this ratio to noise of variance 1.
 

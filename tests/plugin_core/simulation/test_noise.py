@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plugin_core.simulation.noise import draw_noise, signal_scale
+from plugin_core.simulation.noise import draw_noise, randomise_phases, signal_scale
 
 
 def shell_powers(images: np.ndarray) -> np.ndarray:
@@ -43,3 +43,15 @@ def test_signal_to_noise_is_the_ratio_of_variances() -> None:
 def test_empty_signals_are_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
         signal_scale(np.zeros((2, 8, 8), np.float32), 0.1)
+
+
+def test_phases_are_random_beyond_a_shell_only() -> None:
+    images = draw_noise(50, 32, np.random.default_rng(1)) + np.float32(0.3)
+    found = randomise_phases(images, 6.0, np.random.default_rng(2))
+    before, after = np.fft.rfft2(images), np.fft.rfft2(found)
+    radius = np.hypot(np.fft.fftfreq(32, 1 / 32)[:, None], np.arange(17))
+    np.testing.assert_allclose(np.abs(after), np.abs(before), rtol=0, atol=2e-3)
+    np.testing.assert_allclose(after[:, radius <= 6], before[:, radius <= 6], rtol=0, atol=2e-3)
+    beyond = radius > 6
+    agreement = np.mean(np.cos(np.angle(after[:, beyond] / before[:, beyond])))
+    assert abs(agreement) < 4 / np.sqrt(0.5 * 50 * beyond.sum())
