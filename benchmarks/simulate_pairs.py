@@ -65,7 +65,7 @@ class Entry:
     row: ModelRow
     models: Path
     folder: Path
-    seed: tuple[int, int]
+    seed: tuple[int, int, int]
     ranges: PairRanges
 
 
@@ -152,7 +152,9 @@ def plan(rows: list[ModelRow], args: argparse.Namespace) -> list[Entry]:
     for number in range(args.entries):
         row = rows[order[number % len(rows)]]
         folder = args.out / f"{row.name}_{args.seed:02d}{number // len(rows):02d}"
-        entries.append(Entry(row, args.models, folder, (args.seed, number), ranges))
+        # The splits draw apart, so that none has another's noise.
+        seed = (args.seed, number, SPLITS.index(row.split))
+        entries.append(Entry(row, args.models, folder, seed, ranges))
     return entries
 
 

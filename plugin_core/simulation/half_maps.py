@@ -97,7 +97,7 @@ class SimulatedPair:
     truth, mask : array
     max_shell : int
         Last shell in which the half-maps hold data.
-    fsc : (box // 2 + 1,) float64
+    fsc : (max_shell + 1,) float64
         Of the half-maps inside the mask.
     resolution_angstrom : float
         Where that first falls below 0.143.
@@ -163,7 +163,7 @@ def simulate_pair(
         up_to_shell(truth + difference + level * field, max_shell)
         for difference, field in zip(differences, noise, strict=True)
     )
-    fsc = fourier_shell_correlation(half1 * mask, half2 * mask)
+    fsc = fourier_shell_correlation(half1 * mask, half2 * mask)[: max_shell + 1]
     resolution = shell_to_angstrom(last_shell_above(fsc), box, voxel_size)
     return SimulatedPair((half1, half2), truth, mask, max_shell, fsc, resolution)
 

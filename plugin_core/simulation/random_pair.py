@@ -47,8 +47,8 @@ class PairRanges:
         Of the maps.
     pixel_size : pair of float
         Of the images; where it is coarser than the voxels, the half-maps end at its Nyquist.
-    max_box : int
-        Voxels a side.
+    min_box, max_box : int
+        Voxels a side; the least is the block that the denoiser works on.
     margin : pair of float
         Box over the diameter of molecule and belt.
     off_centre : float
@@ -75,6 +75,7 @@ class PairRanges:
     resolution: Range = (3.2, 15.0)
     voxel_size: Range = (0.8, 3.0)
     pixel_size: Range = (0.8, 3.0)
+    min_box: int = 64
     max_box: int = 160
     margin: Range = (1.3, 1.5)
     off_centre: float = 4.0
@@ -153,7 +154,7 @@ def _choose_box(
     """Even box with the drawn margin about a particle of `radius`, or the largest with less."""
     diameter = 2 * radius / voxel_size
     wanted = _BOX_MULTIPLE * int(np.ceil(diameter * rng.uniform(*ranges.margin) / _BOX_MULTIPLE))
-    box = min(wanted, ranges.max_box // _BOX_MULTIPLE * _BOX_MULTIPLE)
+    box = min(max(wanted, ranges.min_box), ranges.max_box // _BOX_MULTIPLE * _BOX_MULTIPLE)
     if box < diameter * _SMALLEST_MARGIN:
         raise ValueError(
             f"a particle of {2 * radius:.0f} Å needs a box of "
@@ -269,9 +270,9 @@ def _draw_measurement(
         finest_angstrom=2 * max(pixel_size, voxel_size),
         mask_margin=rng.uniform(2, 6),
         spectrum=NoiseSpectrum(
-            excess=rng.uniform(1, 6),
-            excess_width=rng.uniform(0.03, 0.06),
-            rise=rng.uniform(0, 2),
+            excess=rng.uniform(2, 8),
+            excess_width=rng.uniform(0.035, 0.06),
+            rise=rng.uniform(1, 4),
             defocus_range=(start, start + rng.uniform(5000, 15000)),
         ),
         views=_draw_views(ranges, rng),

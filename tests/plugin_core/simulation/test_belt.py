@@ -80,3 +80,11 @@ def test_a_slab_beside_the_protein_is_refused(protein: Atoms) -> None:
     far = Slab(AXIS, CENTRE + 500.0, 30.0)
     with pytest.raises(ValueError, match="slab holds no atoms"):
         BeltMaker(protein, far, BeltShape())
+
+
+def test_a_belt_of_mean_size_lies_within_its_reach(protein: Atoms) -> None:
+    shape = BeltShape(width_sd=0, half_thickness_sd=0, ellipticity_sd=0, offset_sd=0)
+    maker = make(protein, shape)
+    belt = maker.draw(np.random.default_rng(2))
+    farthest = np.linalg.norm(belt.coordinates, axis=1).max()
+    assert farthest <= maker.reach_from_origin < 1.4 * farthest
