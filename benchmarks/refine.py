@@ -47,7 +47,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=1, metavar="N")
     parser.add_argument("--first_seed", type=int, default=1, metavar="N")
     parser.add_argument(
-        "--particles", type=int, nargs="+", metavar="N", help="instead of the size's own number"
+        "--particles",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="refine the first N of the set's, or simulate more; several for data efficiency",
     )
     parser.add_argument("--iterations", type=int, default=8, metavar="N")
     parser.add_argument("--padding", type=int, default=1, choices=(1, 2))
@@ -63,14 +67,15 @@ def refine_all(args: argparse.Namespace) -> None:
     methods = [parse_method(text) for text in args.methods]
     recipe = SETS[args.set]
     folder = args.out / f"{args.set}-{args.size}"
-    counts = args.particles or [None]
+    own = getattr(recipe, args.size).particles
+    counts = args.particles or [own]
+    most = max(own, *counts)
     found: list[Run] = []
     for seed in range(args.first_seed, args.first_seed + args.repeats):
         home = folder / f"seed_{seed}"
-        most = max(args.particles) if args.particles else None
         whole = make_set(args.set, home / "set", args.size, seed, args.models, most)
         for count in counts:
-            lab = whole if count in (None, most) else first_particles(whole, count)
+            lab = whole if count == most else first_particles(whole, count)
             options = RefinementOptions(
                 particle_diameter=recipe.particle_diameter,
                 iterations=args.iterations,
