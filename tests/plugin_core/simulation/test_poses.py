@@ -7,10 +7,12 @@ from plugin_core.simulation.poses import (
     angular_distance,
     euler_to_matrix,
     matrix_to_euler,
+    nearest_mates,
     perturb_orientations,
     random_orientations,
     remove_common_rotation,
 )
+from plugin_core.symmetry import rotations
 
 POLES = np.array([[20.0, 0.0, 30.0], [20.0, 180.0, 30.0], [-170.0, 0.0, -50.0]])
 
@@ -97,3 +99,15 @@ def test_common_rotation_is_removed_and_individual_errors_stay(angles: np.ndarra
     error = angular_distance(remove_common_rotation(turned, angles), angles)
     # The rotation is estimated from 200 particles that are 3 degrees off each.
     np.testing.assert_allclose(error, 3.0, atol=4 * 3.0 / np.sqrt(200))
+
+
+def test_the_nearest_symmetry_mate_is_found() -> None:
+    rng = np.random.default_rng(5)
+    angles = random_orientations(50, rng)
+    near = perturb_orientations(angles, 5.0, rng)
+    operations = rotations("D2")
+    chosen = operations[rng.integers(0, 4, 50)]
+    mates = matrix_to_euler(euler_to_matrix(angles) @ chosen)
+    np.testing.assert_allclose(
+        angular_distance(nearest_mates(mates, near, operations), angles), 0.0, atol=1e-4
+    )
