@@ -58,27 +58,24 @@ class Tiling:
 def covering_blocks(mask: Tensor, tiling: Tiling) -> list[Start]:
     """Blocks whose inner parts cover every voxel of a mask (Z, Y, X) that is not zero.
 
-    They are spread evenly over the extent of the mask, so they move with it. Those that hold little
-    of it are left out where others cover the same; what is nowhere covered would vanish from the
-    map.
+    They are spread evenly over the extent of the mask, so they move and turn with it. Blocks that
+    hold little of it are left out where the others cover all of the mask in them; what is nowhere
+    covered would vanish from the map.
     """
     extents = [_extent(mask, axis) for axis in range(3)]
-    if None in extents:
-        return []
     axes = [_spread(*extent, tiling) for extent in extents if extent is not None]
+    if len(axes) < 3:
+        return []
     candidates = [(z, y, x) for z in axes[0] for y in axes[1] for x in axes[2]]
-    mass = torch.tensor([float(_part(mask, start, 0, tiling).sum()) for start in candidates])
-    order = torch.argsort(mass, descending=True, stable=True).tolist()
-    covered = torch.zeros_like(mask, dtype=torch.bool)
-    chosen = []
-    for index in order:
-        start = candidates[index]
-        inner = _part(covered, start, MARGIN, tiling)
-        enough = mass[index] >= LEAST_MEAN_MASK * tiling.size**3
-        if enough or bool((_part(mask, start, MARGIN, tiling)[~inner] > 0).any()):
-            chosen.append(start)
-            inner.fill_(True)
-    return sorted(chosen)
+    full = {start for start in candidates if _is_full(mask, start, tiling)}
+    uncovered = mask > 0
+    for start in full:
+        _part(uncovered, start, MARGIN, tiling).fill_(False)
+    return [
+        start
+        for start in candidates
+        if start in full or bool(_part(uncovered, start, MARGIN, tiling).any())
+    ]
 
 
 def published_blocks(mask: Tensor, tiling: Tiling) -> list[Start]:
@@ -92,8 +89,7 @@ def published_blocks(mask: Tensor, tiling: Tiling) -> list[Start]:
         last = max(length - tiling.size, 0)
         axes.append(sorted({*range(0, last, tiling.stride), last}))
     starts = [(z, y, x) for z in axes[0] for y in axes[1] for x in axes[2]]
-    least = LEAST_MEAN_MASK * tiling.size**3
-    return [start for start in starts if float(_part(mask, start, 0, tiling).sum()) >= least]
+    return [start for start in starts if _is_full(mask, start, tiling)]
 
 
 def overlap_weight(tiling: Tiling, like: Tensor) -> Tensor:
@@ -148,6 +144,12 @@ def apply_by_blocks(
             _part(weights, start, 0, tiling).add_(_within(weight, start, total.shape))
         progress(min(first + batch_size, len(starts)), len(starts))
     return torch.where(weights > 0, total / weights, 0)
+
+
+def _is_full(mask: Tensor, start: Start, tiling: Tiling) -> bool:
+    """Whether a block holds enough of the mask to be denoised in any case."""
+    held = float(_part(mask, start, 0, tiling).sum(dtype=torch.float64))
+    return held >= LEAST_MEAN_MASK * tiling.size**3
 
 
 def _extent(mask: Tensor, axis: int) -> tuple[int, int] | None:

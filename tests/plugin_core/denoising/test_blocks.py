@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from plugin_core.denoising.blocks import (  # noqa: E402
+from plugin_core.denoising.blocks import (
     MARGIN,
     Tiling,
     apply_by_blocks,
@@ -17,7 +17,7 @@ from plugin_core.denoising.blocks import (  # noqa: E402
     overlap_weight,
     published_blocks,
 )
-from plugin_core.masks import soft_sphere  # noqa: E402
+from plugin_core.masks import soft_sphere
 
 TILING = Tiling(size=32, stride=8)
 

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from plugin_core.denoising.channels import local_std, network_channels  # noqa: E402
+from plugin_core.denoising.channels import local_std, network_channels
 
 TAPS = np.exp(-(np.linspace(-1.5, 1.5, 21) ** 2))
 

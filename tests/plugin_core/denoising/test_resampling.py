@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from plugin_core.denoising.resampling import network_box, resample  # noqa: E402
+from plugin_core.denoising.resampling import network_box, resample
 
 
 def band_limited(box: int, last: int, seed: int = 1) -> torch.Tensor:

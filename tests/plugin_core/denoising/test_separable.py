@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from plugin_core.denoising.separable import along_axes, interpolation  # noqa: E402
+from plugin_core.denoising.separable import along_axes, interpolation
 
 
 def test_each_axis_gets_its_own_matrix():
