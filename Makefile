@@ -27,7 +27,7 @@ lint: $(STAMP)
 
 bench: relion $(STAMP)
 	$(PY) benchmarks/speed.py --out relion-external-bench/speed
-	$(PY) benchmarks/pose_accuracy.py --out relion-external-bench/poses --options ''
+	$(PY) benchmarks/refine.py bcsab --size large --repeats 2 --out relion-external-bench
 
 relion:
 	@tools/setup.sh relion

@@ -89,7 +89,7 @@ def filtered(
 
 def with_noise(step: Step, kind: str, factor: float = 1.0) -> np.ndarray:
     """The local filter with a noise spectrum from elsewhere."""
-    raw, support = step.inputs.half_map, step.inputs.support
+    raw = step.inputs.half_map
     if kind == "solvent":
         power = noise.from_solvent(raw, step.molecule)
     elif kind == "weights":
