@@ -6,10 +6,14 @@ Needs gemmi. Writes a folder for each entry,
 
     <out>/<model>_<number>/half1.mrc half2.mrc truth.mrc mask.mrc entry.json
 
-all maps on one grid and scale. entry.json holds everything that was drawn, so that an entry can be
-made again; half1.mrc and half2.mrc are raw half-maps, as RELION's `_unfil.mrc`, without data
-beyond the shell that it names. Folders appear when they are complete; those that are there are not
-made again, so an interrupted run can be repeated.
+all maps on one grid and scale. half1.mrc and half2.mrc are raw half-maps, like RELION's
+`_unfil.mrc`, with nothing beyond the last shell that entry.json names (max_shell); truth.mrc is
+what infinitely many particles would give, mask.mrc a soft mask of molecule and belt. entry.json
+holds everything that was drawn. Folders appear when they are complete, and those that are there
+are not made again, so an interrupted run can be repeated.
+
+models.tsv lists the models: file, protein family, kind, split, and the public repository (GitHub,
+path, commit) that has the file, there not gzipped. No family is in two splits.
 """
 
 from __future__ import annotations
