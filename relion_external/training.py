@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -27,6 +28,8 @@ from relion_external.volumes import temporary_name
 log = logging.getLogger(__name__)
 
 VALIDATION_BATCHES = 8
+LONGEST_FAILURE = 20
+"""Steps in a row without a finite loss after which the training is given up."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def train(run: TrainingRun, network: DenoisingNetwork, processes: Processes) -> 
         If the checkpoint is of another training.
     """
     # The channels of a voxel lie together: a step takes 0.7 of the time on a CPU.
-    network.to(processes.device, memory_format=torch.channels_last_3d)
+    network.to(processes.device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     trainer = Trainer(network, run.schedule)
     if run.checkpoint.exists():
         _resume(trainer, run)
@@ -108,19 +111,41 @@ def train(run: TrainingRun, network: DenoisingNetwork, processes: Processes) -> 
             if trainer.step >= run.schedule.steps:
                 break
             losses.append(trainer.train(batch.to(processes.device), parallel))
+            _check(losses)
             bar.update(1)
             if trainer.step % run.save_every == 0 or trainer.step == run.schedule.steps:
                 if processes.first:
                     seconds = (time.monotonic() - started) / len(losses)
-                    _save(run, trainer, sum(losses) / len(losses), held_out, seconds)
+                    _save(run, trainer, _mean(losses), held_out, seconds)
                 losses.clear()
                 started = time.monotonic()
+
+
+def _check(losses: list[float]) -> None:
+    """Give up where the training has come apart; a single bad batch was left out by the trainer."""
+    last = losses[-LONGEST_FAILURE:]
+    if len(last) == LONGEST_FAILURE and not any(math.isfinite(loss) for loss in last):
+        raise UserError(
+            f"the last {LONGEST_FAILURE} losses are not finite: lower --rate, or use --precision "
+            "float32, and resume from the last checkpoint"
+        )
+
+
+def _mean(losses: list[float]) -> float:
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    if len(finite) < len(losses):
+        log.warning("%d batches with a loss that is not finite", len(losses) - len(finite))
+    return sum(finite) / max(len(finite), 1)
 
 
 def _loader(run: TrainingRun, first_step: int, processes: Processes) -> DataLoader:
     streams = processes.share(run.plan.batch)
     return DataLoader(
-        _Batches(run, first_step, streams), batch_size=None, num_workers=1, prefetch_factor=4
+        _Batches(run, first_step, streams),
+        batch_size=None,
+        num_workers=1,
+        prefetch_factor=4,
+        multiprocessing_context="spawn",  # a fork would inherit PyTorch's threads half alive
     )
 
 

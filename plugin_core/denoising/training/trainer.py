@@ -17,6 +17,10 @@ AVERAGING = 0.999
 """Share of the running average of the weights that a step leaves as it is."""
 
 
+LARGEST_GRADIENT = 1.0
+"""Norm to which a larger gradient is cut."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How the network is trained.
@@ -67,6 +71,8 @@ class Trainer:
     def train(self, batch: Tensor, parallel: nn.Module | None = None) -> float:
         """Take one step on a batch and return its loss.
 
+        A batch whose loss or gradient is not finite leaves the weights as they are.
+
         Parameters
         ----------
         batch : (B, 4, D, D, D) float32, on the network's device
@@ -83,8 +89,9 @@ class Trainer:
             loss = (parallel or Loss(self.network))(batch, recycles)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+        if torch.isfinite(norm):
+            self.optimizer.step()
         self.step += 1
         self._average()
         return float(loss.detach())
