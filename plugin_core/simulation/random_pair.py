@@ -144,7 +144,7 @@ def random_pair(
 def _pose(
     ranges: PairRanges, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    rotation = Rotation.random(random_state=rng).as_matrix()
+    rotation = Rotation.random(None, rng).as_matrix()
     return rotation, rng.uniform(-ranges.off_centre, ranges.off_centre, 3)
 
 
