@@ -53,6 +53,11 @@ class Device:
         with self.xp.cuda.Device(self.index):
             return int(self.xp.cuda.runtime.memGetInfo()[0])
 
+    def release_unused(self) -> None:
+        """Give memory that CuPy keeps for later back to the GPU, for other libraries to use."""
+        if self.index is not None:
+            self.xp.get_default_memory_pool().free_all_blocks()
+
 
 def array_module(array: Array) -> ModuleType:
     """Return numpy or cupy, whichever `array` belongs to."""

@@ -48,12 +48,12 @@ class Regularized:
     Attributes
     ----------
     volume : (N, N, N) float32
-    cutoff_angstrom : (N, N, N) float32
-        Local resolution cutoff in Å; 0 outside the support.
+    cutoff_angstrom : (N, N, N) float32, or None
+        Local resolution cutoff in Å, 0 outside the support; None where there is no such thing.
     summary : dict
         Figures for the log and the history.
     """
 
     volume: Array
-    cutoff_angstrom: Array
+    cutoff_angstrom: Array | None
     summary: dict[str, Any]
