@@ -33,8 +33,6 @@ from relion_external.network_weights import load_weights
 
 Denoise = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 
-RECYCLES = (1, 10)
-"""Times that the denoiser is applied."""
 
 
 def main() -> None:
@@ -44,10 +42,13 @@ def main() -> None:
     parser.add_argument("--o", type=Path, required=True, help="table (.md); a .csv beside it")
     parser.add_argument("--stride", type=int, default=32, help="voxels between blocks")
     parser.add_argument("--precision", default="float32")
+    parser.add_argument(
+        "--recycles", type=int, nargs="+", default=[1, 10], help="times the denoiser is applied"
+    )
     args = parser.parse_args()
     denoise_map = denoiser(args)
     entries = sorted(path.parent for path in args.pairs.glob("*/entry.json"))
-    rows = [measure(entry, denoise_map) for entry in tqdm(entries, desc="entries")]
+    rows = [measure(entry, denoise_map, args.recycles) for entry in tqdm(entries, desc="entries")]
     write(rows, args.o)
     print(args.o.read_text())
 
@@ -64,7 +65,7 @@ def denoiser(args: argparse.Namespace) -> Denoise:
     return apply
 
 
-def measure(entry: Path, denoise_map: Denoise) -> dict[str, object]:
+def measure(entry: Path, denoise_map: Denoise, recycles: list[int]) -> dict[str, object]:
     """All figures of one entry."""
     half1, half2, truth, mask = (
         read(entry / f"{name}.mrc") for name in ("half1", "half2", "truth", "mask")
@@ -95,9 +96,9 @@ def measure(entry: Path, denoise_map: Denoise) -> dict[str, object]:
     row["uniform"] = error(wiener(half1 * support, fsc))
     row["nonuniform"] = error(locally_filtered(half1, support, fsc, voxel_size))
     volume = half1
-    for times in range(1, max(RECYCLES) + 1):
+    for times in range(1, max(recycles) + 1):
         volume = denoise_map(volume, support, voxel_size)
-        if times in RECYCLES:
+        if times in recycles:
             row[f"denoiser {times}x"] = error(volume)
     row["noise fsc"] = noise_correlation(half1, half2, support, voxel_size, denoise_map, last)
     return row

@@ -178,9 +178,11 @@ def _resume(trainer: Trainer, run: TrainingRun) -> None:
 
 
 def _fingerprint(run: TrainingRun) -> dict[str, Any]:
-    """What must be the same for a training to be resumed."""
+    """What must be the same for a training to be resumed; its length may be changed."""
+    schedule = asdict(run.schedule)
+    del schedule["steps"]
     return {
-        **asdict(run.schedule),
+        **schedule,
         **asdict(run.augmentation),
         **asdict(run.plan),
         "pair names": [path.name for path in run.pairs],
