@@ -278,16 +278,14 @@ def draw_local_errors(path: Path, runs: Sequence[Run]) -> None:
     panels = figure.subplots(1, len(shown) + 1)
     panels[0].imshow(central_slice(truth), cmap="gray", origin="lower")
     panels[0].set_title(f"truth, mean of the particles, {finest:.1f} Å", fontsize=9)
-    for axis, run in zip(panels[1:], shown, strict=True):
+    errors = []
+    for run in shown:
         volume = _low_passed(run.folder / "final.mrc", len(truth), finest, voxel_size)
-        error = gaussian_filter((volume - truth) ** 2, ERROR_WINDOW / voxel_size)
-        image = axis.imshow(
-            central_slice(np.sqrt(error.clip(0)) / scale),
-            cmap="magma",
-            origin="lower",
-            vmin=0,
-            vmax=1,
-        )
+        squared = gaussian_filter((volume - truth) ** 2, ERROR_WINDOW / voxel_size)
+        errors.append(central_slice(np.sqrt(squared.clip(0)) / scale))
+    worst = float(np.max(errors))
+    for axis, run, error in zip(panels[1:], shown, errors, strict=True):
+        image = axis.imshow(error, cmap="magma", origin="lower", vmin=0, vmax=worst)
         axis.set_title(f"local error, {run.method}", fontsize=9)
     figure.colorbar(image, ax=panels[1:].tolist(), label="error / rms density of the rigid part")
     for axis in panels:
