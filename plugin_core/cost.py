@@ -37,6 +37,50 @@ class Cost:
     fft_points: float
 
 
+_DENOISER_MAPS = 10
+_NETWORK_MAPS = 12
+"""Float32 maps alive at the peak of the denoiser, at the map's and at the network's voxel size,
+transforms included."""
+
+_BYTES_PER_CHANNEL = 40
+"""Memory of a block in the network: per voxel and channel at full resolution."""
+
+_TORCH_BYTES = 250e6
+"""PyTorch itself, in the host's memory."""
+
+
+def block_bytes(width: int, block_size: int) -> int:
+    """Memory in bytes that a network of `width` channels takes for one block, rounded up."""
+    return _BYTES_PER_CHANNEL * width * block_size**3
+
+
+def predict_denoiser(
+    box: int, padding: float, max_shell: int | None, network_box: int, width: int, block_size: int
+) -> tuple[int, int]:
+    """Predict the memory of one call with the denoiser, in bytes.
+
+    Parameters
+    ----------
+    box, padding, max_shell
+        See :func:`predict`.
+    network_box : int
+        Voxels a side at the network's voxel size.
+    width : int
+        Channels of the network at full resolution.
+    block_size : int
+
+    Returns
+    -------
+    arrays, network : int
+        Of the maps and transforms, and of the network with one block, without the libraries.
+    """
+    grid = PaddedGrid(box, padding, max_shell or box // 2)
+    voxels = 4 * float(box) ** 3
+    arrays = max(_reconstruction_bytes(grid), _DENOISER_MAPS * voxels)
+    network = _NETWORK_MAPS * 4 * float(network_box) ** 3 + block_bytes(width, block_size)
+    return int(arrays), int(network)
+
+
 def predict(
     box: int,
     padding: float,
@@ -57,9 +101,13 @@ def predict(
     """
     grid = PaddedGrid(box, padding, max_shell or box // 2)
     voxels = float(box) ** 3
-    half_transformed = 8 * box * grid.radius * (2 * grid.radius - 1 + box)
     search = _SEARCH_MAPS[risk] * 4 * voxels
-    work = int(max(half_transformed + 4 * voxels + _BLOCK_BYTES, search))
+    work = int(max(_reconstruction_bytes(grid), search))
     transforms = {"split-noise": 3, "cross-half": 4, "quarter": 5}[risk]
     padded = 4 / 3 * np.pi * grid.radius**2 * grid.size
     return Cost(work, int(work + _PROGRAM_BYTES), levels * transforms * voxels + padded)
+
+
+def _reconstruction_bytes(grid: PaddedGrid) -> float:
+    half_transformed = 8 * grid.box * grid.radius * (2 * grid.radius - 1 + grid.box)
+    return half_transformed + 4 * float(grid.box) ** 3 + _BLOCK_BYTES

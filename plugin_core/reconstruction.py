@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -67,24 +68,36 @@ def reconstruct(
         If the data hold values that are not finite.
     """
     grid = radial.grid
-    quotient = _gridded if gridding else _divided
-    volume = grid.inverse(quotient(arrays, radial, prior, xp))
+    if gridding:
+        quotient = _gridded(arrays, radial, prior, xp)
+    else:
+        quotient = divided(arrays, grid, partial(divisor, radial=radial, prior=prior), xp)
+    volume = grid.inverse(quotient)
     volume *= np.float32(float(grid.box) ** data_dimension)
     _fill_outside_sphere(volume)
-    _correct_interpolation(volume, grid)
+    correct_interpolation(volume, grid)
     return volume
 
 
-def _divided(
-    arrays: Accumulators, radial: RadialWeights, prior: Prior | None, xp: ModuleType
+def divided(
+    arrays: Accumulators,
+    grid: PaddedGrid,
+    divide_by: Callable[[Array, Array], Array],
+    xp: ModuleType,
 ) -> Callable[[slice], Array]:
-    grid = radial.grid
+    """Data over weights, for :meth:`PaddedGrid.inverse`.
+
+    Parameters
+    ----------
+    divide_by : callable
+        Given weights and their squared padded radii, returns what the data are divided by.
+    """
 
     def block(rows: slice) -> Array:
         radius2 = xp.asarray(grid.squared_radius(rows))
         outside = radius2 >= grid.radius**2
         radius2[outside] = 0
-        below = divisor(xp.asarray(grid.read(arrays.weight, rows)), radius2, radial, prior)
+        below = divide_by(xp.asarray(grid.read(arrays.weight, rows)), radius2)
         # Where nothing was measured the data are zero too: any divisor but zero will do.
         below[outside | (below == 0)] = np.inf
         return _read_data(arrays, grid, rows, xp) / below
@@ -135,7 +148,7 @@ def _fill_outside_sphere(volume: Array) -> None:
     volume += outside * np.float32(background)
 
 
-def _correct_interpolation(volume: Array, grid: PaddedGrid) -> None:
+def correct_interpolation(volume: Array, grid: PaddedGrid) -> None:
     """Undo the fall-off that trilinear insertion on the padded grid leaves in the map."""
     xp = array_module(volume)
     distance = xp.sqrt(squared_distance(grid.box, xp))

@@ -88,6 +88,8 @@ def _line(call: HookCall, entry: dict[str, Any]) -> str:
     method = entry["method"]
     if "risk" in entry:
         method += f" ({entry['risk']})"
+    if "weights" in entry:
+        method += f" ({entry['weights']})"
     parts = [f" relion-external: {call.name}, {method} on {entry['device']}"]
     if "cutoff_median_angstrom" in entry:
         parts.append(

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
+from plugin_core import noise
 from plugin_core.backend import Array, Device, DeviceError, select_device, to_host
+from plugin_core.fsc import joined_fsc
 from plugin_core.masks import particle_sphere, soft_sphere
 from relion_external import quarter_maps, star
 from relion_external.accumulated import Accumulated
@@ -16,6 +20,7 @@ from relion_external.errors import UserError
 from relion_external.iteration import (
     CLASSIFICATION,
     HALF,
+    JOINED,
     HookCall,
     PreviousIteration,
     read_call,
@@ -75,6 +80,16 @@ class Job:
             mask = mask[self.call.box // 2]
         return float((mask**2).mean(dtype="float64"))
 
+    def noise_power(self, raw: Array) -> np.ndarray:
+        """Noise power of the raw map of this call, (shells,) float64: see `plugin_core.noise`."""
+        if self.call.mode == CLASSIFICATION:
+            accumulated = self.accumulated
+            return noise.from_weights(
+                accumulated.radial, accumulated.data_dimension, self.counted_noise
+            )
+        fsc = joined_fsc(self.call.fsc) if self.call.mode == JOINED else self.call.fsc
+        return noise.from_fsc(raw, self.support, fsc)
+
     def write(self, path: Path, volume: Array, what: str) -> None:
         """Write a map whose MRC label says `what` it is."""
         with self.watch.stage("writing"):
@@ -109,16 +124,23 @@ def open_job(options: argparse.Namespace, watch: Stopwatch) -> Job:
     if options.risk == "quarter":
         quarter_maps.check(call, previous)
     voxel_size = resolve_voxel_size(call, previous, options.angpix)
-    device = _device_for(call, options.gpu)
+    device = _device_for(call, options)
     threads = usable_threads(options.j, shares_machine=call.mode == HALF)
     return Job(options, call, previous, outputs, device, threads, voxel_size, watch)
 
 
-def _device_for(call: HookCall, request: str) -> Device:
-    """Device of this call: a list of GPUs is dealt out to half-sets, or to classes."""
+def device_request(call: HookCall, request: str) -> str:
+    """Device asked for by this call: a list of GPUs is dealt out to half-sets, or to classes."""
     devices = request.split(",")
     turn = (call.name.half or call.name.number) - 1
+    return devices[turn % len(devices)]
+
+
+def _device_for(call: HookCall, options: argparse.Namespace) -> Device:
+    """Device of the arrays."""
     try:
-        return select_device(devices[turn % len(devices)])
+        return select_device(device_request(call, options.gpu))
     except DeviceError as error:
+        if options.method == "denoiser":  # PyTorch, which looks for itself, may well see it
+            return Device("CPU", f"CPU for all but the network ({error})")
         raise UserError(str(error)) from error

@@ -13,21 +13,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import scipy.fft
 
-from plugin_core import cost, noise
-from plugin_core.backend import Array, is_out_of_memory
-from plugin_core.fourier import shell_to_angstrom
-from plugin_core.fsc import joined_fsc, last_shell_above
+from plugin_core import cost
+from plugin_core.backend import Array
 from plugin_core.regularizers.interface import Regularized, RegularizerInput
 from plugin_core.regularizers.nonuniform import NonuniformParameters, regularize
-from plugin_core.spectral_trailing import trail, trailing_shell
+from plugin_core.spectral_trailing import trail
 from relion_external import call_report, quarter_maps
+from relion_external.call_evidence import evidence_of
 from relion_external.call_log import Stopwatch, call_log
+from relion_external.call_memory import Need, memory_explained
 from relion_external.call_setup import Job, open_job
-from relion_external.errors import UserError
-from relion_external.iteration import CLASSIFICATION, HALF, JOINED, parse_name
+from relion_external.iteration import HALF, JOINED, parse_name
+from relion_external.network_weights import require_torch
 from relion_external.partner import partner_map
 
 log = logging.getLogger(__name__)
@@ -46,21 +45,34 @@ def answer(options: argparse.Namespace) -> None:
         job = open_job(options, Stopwatch())
         call_report.log_start(job.call, job.previous, options, job.device, job.threads)
         with _no_result_on_failure(job):
-            with scipy.fft.set_workers(job.threads), _memory_explained(job):
+            with scipy.fft.set_workers(job.threads):
                 figures = _METHODS[options.method](job)
             call_report.finish(job.call, job.outputs, options, job.device, job.watch, figures)
             if options.clean:
                 _remove_arrays(job)
 
 
+def _denoised(job: Job) -> dict[str, Any]:
+    require_torch()
+    from relion_external.denoised_call import denoised
+
+    return denoised(job)
+
+
 def _uniform(job: Job) -> dict[str, Any]:
-    with job.watch.stage("reconstruction"):
-        volume = job.accumulated.wiener(job.options.minres_map)
-    job.write(job.outputs.result, volume, "Wiener-filtered (uniform) reconstruction")
+    with memory_explained(job.call.box, _needs(job)):
+        with job.watch.stage("reconstruction"):
+            volume = job.accumulated.wiener(job.options.minres_map)
+        job.write(job.outputs.result, volume, "Wiener-filtered (uniform) reconstruction")
     return {}
 
 
 def _nonuniform(job: Job) -> dict[str, Any]:
+    with memory_explained(job.call.box, _needs(job)):
+        return _regularised(job)
+
+
+def _regularised(job: Job) -> dict[str, Any]:
     with job.watch.stage("reconstruction"):
         raw = job.accumulated.raw()
     with job.watch.stage("regularisation"):
@@ -98,7 +110,7 @@ def _inputs(job: Job, raw: Array) -> RegularizerInput:
         half_map=raw,
         partner=partner,
         support=job.support,
-        noise_power=_noise_power(job, raw),
+        noise_power=job.noise_power(raw),
         voxel_size=job.voxel_size,
         max_shell=job.call.max_shell,
         quarters=quarters,
@@ -123,36 +135,13 @@ def _risk(job: Job) -> str:
     return str(job.options.risk)
 
 
-def _noise_power(job: Job, raw: Array) -> np.ndarray:
-    if job.call.mode == CLASSIFICATION:
-        return noise.from_weights(
-            job.accumulated.radial, job.accumulated.data_dimension, job.counted_noise
-        )
-    fsc = joined_fsc(job.call.fsc) if job.call.mode == JOINED else job.call.fsc
-    return noise.from_fsc(raw, job.support, fsc)
-
-
 def _trail(job: Job, found: Regularized) -> tuple[Array, dict[str, Any]]:
     """Cut the map at the evidence of the raw half-maps, where there are any."""
-    if job.call.mode == CLASSIFICATION:
-        return found.volume, {}
-    fsc_shell = last_shell_above(job.call.fsc[: job.call.max_shell + 1])
-    figures = {"fsc_0143_angstrom": _rounded_angstrom(job, fsc_shell)}
-    if job.options.skip_spectral_trailing:
-        log.warning(
-            "spectral trailing is off: the reference may hold detail beyond what the half-maps "
-            "agree on, and the resolution may be inflated"
-        )
-        return found.volume, figures
-    shell = trailing_shell(job.call.fsc[: job.call.max_shell + 1], job.options.trailing_distance)
+    evidence = evidence_of(job)
+    if evidence.trailing_shell is None:
+        return found.volume, evidence.figures
     with job.watch.stage("trailing"):
-        volume = trail(found.volume, shell)
-    return volume, figures | {"trailing_angstrom": _rounded_angstrom(job, shell)}
-
-
-def _rounded_angstrom(job: Job, shell: int) -> float | None:
-    """Resolution of a shell in Å for the history; None for shell 0, which JSON cannot say."""
-    return round(shell_to_angstrom(shell, job.call.box, job.voxel_size), 3) if shell else None
+        return trail(found.volume, evidence.trailing_shell), evidence.figures
 
 
 def _remove_arrays(job: Job) -> None:
@@ -175,32 +164,17 @@ def _no_result_on_failure(job: Job) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def _memory_explained(job: Job) -> Iterator[None]:
-    """Refuse what will not fit, and put an out-of-memory error into words."""
-    call, grid = job.call, job.accumulated.grid
-    need = cost.predict(
-        grid.box, grid.padding, grid.max_shell, job.options.levels, job.options.risk
+def _needs(job: Job) -> list[Need]:
+    grid, options = job.accumulated.grid, job.options
+    predicted = cost.predict(
+        grid.box, grid.padding, grid.max_shell, options.levels, options.risk
     ).device_bytes
-    free = job.device.free_bytes()
-    sentence = (
-        f"{job.device.name} has too little memory for box {call.box}: about {need / 1e9:.1f} GB "
-        "needed"
-    )
-    log.info("memory: about %.2f GB needed on the %s", need / 1e9, job.device.name)
-    if free is not None and free < need:
-        raise UserError(f"{sentence}, {free / 1e9:.1f} GB free; --gpu cpu uses the host's memory")
-    try:
-        yield
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        left = "" if free is None else f", {free / 1e9:.1f} GB were free"
-        raise UserError(f"{sentence}{left}; the allocation failed: {error}") from error
+    return [Need(job.device.name, predicted, job.device.free_bytes())]
 
 
 _METHODS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "uniform": _uniform,
     "nonuniform": _nonuniform,
+    "denoiser": _denoised,
 }
 """Each writes the result of a job and returns figures for the history."""

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from relion_external.errors import UserError
+
 
 def positive_number(text: str) -> float:
     """Argparse type: a number above zero."""
@@ -72,10 +74,9 @@ def add_nonuniform(group: argparse._ArgumentGroup, in_relion: bool = False) -> N
     group.add_argument(
         "--trailing_distance",
         type=natural_number,
-        default=0,
         metavar="SHELLS",
         help="cut the reference this many shells before the FSC of the raw half-maps drops below "
-        "0.143 (default: %(default)s)",
+        "0.143 (default: 0, with --method denoiser 2)",
     )
     group.add_argument(
         "--skip_spectral_trailing",
@@ -90,15 +91,96 @@ def add_nonuniform(group: argparse._ArgumentGroup, in_relion: bool = False) -> N
     )
 
 
+METHODS = {
+    "nonuniform": "local low-pass by cross-validation",
+    "denoiser": "a network trained on pairs of half-maps (needs PyTorch)",
+    "uniform": "one Wiener filter",
+}
+"""Regularisers and what they do."""
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+def add_method(container: argparse._ActionsContainer) -> None:
+    """Add the choice of the regulariser."""
+    container.add_argument(
+        "--method",
+        choices=METHODS,
+        default="nonuniform",
+        help="; ".join(f"{name}: {what}" for name, what in METHODS.items())
+        + " (default: %(default)s)",
+    )
+
+
+def add_denoiser(group: argparse._ArgumentGroup, in_relion: bool = False) -> None:
+    """Add the options of the denoiser; `in_relion` those that concern RELION's arrays, too."""
+    group.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="weights of the network (default: $RELION_EXTERNAL_WEIGHTS, else the published ones "
+        "where RELION 5 keeps them, else those that come with this program)",
+    )
+    group.add_argument(
+        "--stride",
+        type=positive_integer,
+        metavar="VOXELS",
+        help="largest distance between blocks of the network; smaller is slower and smoother "
+        "(default: 32)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="arithmetic of the network's convolutions; float16 on GPUs only (default: float32)",
+    )
+    if in_relion:
+        group.add_argument(
+            "--blush_compatible",
+            action="store_true",
+            help="do all as relion-blush does, its known slips included",
+        )
+
+
+_OF_METHOD = {
+    "nonuniform": ("risk", "awf", "order", "levels"),
+    "denoiser": ("weights", "stride", "precision", "blush_compatible"),
+}
+"""Options that have a meaning with one method only."""
+
+
+def refuse_options_of_other_methods(
+    args: argparse.Namespace, add_arguments: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """Refuse what the chosen method would ignore.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+    add_arguments : callable
+        What declared the options, asked again for their defaults.
+
+    Raises
+    ------
+    UserError
+        If an option of another method differs from its default.
+    """
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    for method, names in _OF_METHOD.items():
+        for name in names:
+            if method != args.method and getattr(args, name, None) != parser.get_default(name):
+                raise UserError(f"--{name} is for --method {method}, and this is {args.method}")
+
+
+def trailing_distance(args: argparse.Namespace) -> int:
+    """Shells before FSC 0.143 at which the map is cut: as given, or the method's own default."""
+    default = 2 if args.method == "denoiser" else 0
+    return default if args.trailing_distance is None else int(args.trailing_distance)
+
+
 def add_hook(group: argparse._ArgumentGroup) -> None:
     """Add what only RELION's hook can use."""
-    group.add_argument(
-        "--method",
-        choices=("nonuniform", "uniform"),
-        default="nonuniform",
-        help="nonuniform: local low-pass by cross-validation; uniform: RELION's own Wiener filter "
-        "(default: %(default)s)",
-    )
+    add_method(group)
     group.add_argument(
         "--partner_timeout",
         type=positive_number,

@@ -10,6 +10,9 @@ from relion_external.errors import UserError
 from relion_external.iteration import HookCall
 from relion_external.volumes import temporary_name
 
+REGULARIZED_NAMES = {"nonuniform": "nonuniform", "denoiser": "denoised", "uniform": "uniform"}
+"""By method, the end of the name of the regularised map that lies beside the joined one."""
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -24,7 +27,7 @@ class Outputs:
     cutoff : Path
         Local cutoff in Å.
     regularized : Path
-        Beside the joined map, which is RELION's own: the locally filtered one.
+        Beside the joined map, which is RELION's own: the locally filtered or denoised one.
     history : Path
         One line for every call of the run.
     """
@@ -52,7 +55,7 @@ def outputs_of(call: HookCall, method: str) -> Outputs:
         result=call.result,
         result_star=call.result_star,
         cutoff=stem.with_name(f"{stem.name}_cutoff.mrc"),
-        regularized=stem.with_name(f"{stem.name}_{method}.mrc"),
+        regularized=stem.with_name(f"{stem.name}_{REGULARIZED_NAMES[method]}.mrc"),
         history=history_path(call.name.root),
     )
 

@@ -33,6 +33,7 @@ from relion_external.call_log import call_log
 from relion_external.errors import UserError
 from relion_external.half_map_figures import HalfMapFigures, half_map_figures
 from relion_external.half_map_pair import ExternalMap, find_partner, read_external_map, read_pair
+from relion_external.options import trailing_distance
 from relion_external.panels import Picture
 from relion_external.progress import progress_bar
 from relion_external.report import ReportContent, write_report
@@ -172,7 +173,7 @@ def _support(options: argparse.Namespace, device: Device, box: int, voxel_size: 
 def _regularize(maps: HalfMaps, options: argparse.Namespace) -> Result:
     shell = None
     if maps.fsc is not None and not options.skip_spectral_trailing:
-        shell = trailing_shell(maps.fsc, options.trailing_distance)
+        shell = trailing_shell(maps.fsc, trailing_distance(options))
     if options.skip_spectral_trailing:
         log.warning("spectral trailing is off: the maps may hold detail beyond what they agree on")
     found = []

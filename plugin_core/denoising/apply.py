@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from plugin_core.cost import block_bytes
 from plugin_core.denoising.blocks import (
     Tiling,
     apply_by_blocks,
@@ -29,9 +30,6 @@ PRECISIONS = {
     "float16": torch.float16,
 }
 """What the convolutions are computed in; all else is float32."""
-
-_BYTES_PER_CHANNEL = 40
-"""Memory of a block in the network: per voxel and channel at full resolution."""
 
 _MOST_BLOCKS = {"cpu": 2, "cuda": 8}
 """Blocks at a time, if memory allows: more are no faster."""
@@ -146,11 +144,6 @@ def denoise(
     # the mask has frequencies beyond the coarser grid's, which would fold over.
     removed = resample((channels[0] - denoised) * std, box)
     return torch.where(mask > 0, resample(small, box) * mask - removed, 0)
-
-
-def block_bytes(width: int, block_size: int = BLOCK_SIZE) -> int:
-    """Memory in bytes that the network takes for one block, rounded up."""
-    return _BYTES_PER_CHANNEL * width * block_size**3
 
 
 def _batch_size(trained: TrainedNetwork, application: Application, device: torch.device) -> int:

@@ -48,17 +48,23 @@ def bands(
         Shell of the network's Nyquist frequency; N // 2 or more if its voxels are no larger than
         the map's.
     cut : pair of int, or None
-        Shells at which the denoised and the Wiener-filtered map end; None without an FSC.
+        Shells at which the denoised and the Wiener-filtered map end; None without an FSC. If the
+        denoised map ends before the crossover, no other follows.
     """
     radius = radii(box)
-    known = np.ones_like(radius)
-    if nyquist_shell < box // 2:
-        known = raised_cosine_low_pass(radius, nyquist_shell - CROSSOVER_DISTANCE, EDGE_WIDTH)
-    gains = [known, 1 - known]
-    for gain, shell in zip(gains, cut or (), strict=False):
-        gain *= raised_cosine_low_pass(radius, shell, EDGE_WIDTH)
-    measured = radius < max_shell + 0.5
-    return Bands(gains[0] * measured, gains[1] * measured)
+    measured = (radius < max_shell + 0.5).astype(np.float64)
+    crossover = nyquist_shell - CROSSOVER_DISTANCE if nyquist_shell < box // 2 else None
+    if cut is not None and (crossover is None or cut[0] < crossover):
+        return Bands(measured * _low_pass(radius, cut[0]), np.zeros_like(radius))
+    if crossover is None:
+        return Bands(measured, np.zeros_like(radius))
+    known = _low_pass(radius, crossover)
+    evident = measured if cut is None else measured * _low_pass(radius, cut[1])
+    return Bands(measured * known, evident * (1 - known))
+
+
+def _low_pass(radius: np.ndarray, shell: int) -> np.ndarray:
+    return raised_cosine_low_pass(radius, shell, EDGE_WIDTH)
 
 
 def combine(denoised: Array, split: Bands, wiener: Callable[[], Array]) -> Array:

@@ -22,8 +22,9 @@ class RegularizerInput:
         The other raw half-map, for regularisers that compare the two.
     support : Array
         Soft mask, 0 to 1, of where there can be density.
-    noise_power : (shells,) float64
-        Noise power |rfftn|^2 of `half_map` per Fourier voxel, shell by shell.
+    noise_power : (shells,) float64, or None
+        Noise power |rfftn|^2 of `half_map` per Fourier voxel, shell by shell; None for regularisers
+        that do without.
     voxel_size : float
         In Å.
     max_shell : int
@@ -35,7 +36,7 @@ class RegularizerInput:
     half_map: Array
     partner: Array | None
     support: Array
-    noise_power: np.ndarray
+    noise_power: np.ndarray | None
     voxel_size: float
     max_shell: int
     quarters: tuple[Array, Array] | None = None

@@ -77,6 +77,8 @@ def _make_risk(
 ) -> Risk:
     masked = inputs.half_map * inputs.support
     if parameters.risk == "split-noise":
+        if inputs.noise_power is None:
+            raise ValueError("the split-noise risk needs the noise power")
         return SplitNoiseRisk(masked, inputs.support, inputs.noise_power, cutoffs, parameters.order)
     if parameters.risk == "cross-half":
         if inputs.partner is None:

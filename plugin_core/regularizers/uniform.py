@@ -25,6 +25,11 @@ def regularize(
 
     That is the FSC where the noise power comes from it (Rosenthal & Henderson, J. Mol. Biol.
     2003). The cutoff map is flat: the resolution at which half of the power is noise.
+
+    Raises
+    ------
+    ValueError
+        If the noise power is not given.
     """
     box = inputs.half_map.shape[0]
     masked = inputs.half_map * inputs.support
@@ -47,6 +52,8 @@ def regularize(
 
 def _signal_fraction(inputs: RegularizerInput) -> np.ndarray:
     """Part of the masked half-map's power that is not noise, shell by shell: 0 to 1."""
+    if inputs.noise_power is None:
+        raise ValueError("the uniform filter needs the noise power")
     shells = len(inputs.noise_power)
     covered = float((inputs.support**2).mean(dtype=np.float64))
     power = shell_power(inputs.half_map * inputs.support, shells)

@@ -15,6 +15,7 @@ from pathlib import Path
 from relion_external.errors import UserError
 from relion_external.job_folder import exit_status
 from relion_external.options import (
+    add_denoiser,
     add_geometry,
     add_hook,
     add_machine,
@@ -22,6 +23,7 @@ from relion_external.options import (
     natural_number,
     positive_integer,
     positive_number,
+    refuse_options_of_other_methods,
 )
 
 HELP = "run as RELION's External job: regularise two half-maps, or refine with the hook"
@@ -33,7 +35,7 @@ _ONLY = {
     REFINE: (
         *("ini_high", "healpix_order", "auto_local_healpix_order", "pad", "mpi", "mpirun"),
         *("refine_gpu", "refine_args", "partner_timeout", "minres_map", "gridding"),
-        *("quarter_timeout", "clean"),
+        *("quarter_timeout", "clean", "blush_compatible"),
     ),
 }
 """Options that have no meaning in the other mode."""
@@ -78,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sym", default="C1", metavar="GROUP", help="point group (default: %(default)s)"
     )
     add_nonuniform(parser.add_argument_group("nonuniform"), in_relion=True)
+    add_denoiser(parser.add_argument_group("denoiser"), in_relion=True)
     add_hook(parser.add_argument_group("hook, mode refine"))
     add_machine(parser.add_argument_group("machine"))
 
@@ -89,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
     args.mode = args.mode or (REFINE if args.in_parts else REGULARIZE)
     _refuse_options_of_other_mode(args)
+    refuse_options_of_other_methods(args, add_arguments)
     unused = [name for name in ("movies", "mics", "coords") if getattr(args, f"in_{name}")]
     if unused:
         names = ", ".join(f"--in_{name}" for name in unused)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from relion_external.options import add_geometry, add_machine, add_nonuniform
+from relion_external.options import (
+    add_denoiser,
+    add_geometry,
+    add_machine,
+    add_method,
+    add_nonuniform,
+    refuse_options_of_other_methods,
+)
 
 HELP = "regularise two half-maps from any package, without RELION"
 
@@ -24,13 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--o", type=Path, required=True, metavar="PREFIX", help="start of the names of the outputs"
     )
-    parser.add_argument(
-        "--method",
-        choices=("nonuniform", "uniform"),
-        default="nonuniform",
-        help="nonuniform: local low-pass by cross-validation; uniform: one Wiener filter from the "
-        "FSC (default: %(default)s)",
-    )
+    add_method(parser)
     maps = parser.add_argument_group("maps")
     add_geometry(maps)
     maps.add_argument(
@@ -41,11 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "orientations (default: %(default)s)",
     )
     add_nonuniform(parser.add_argument_group("nonuniform"))
+    add_denoiser(parser.add_argument_group("denoiser"))
     add_machine(parser.add_argument_group("machine"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Regularise the half-maps at `args.i` and `args.i2`."""
+    refuse_options_of_other_methods(args, add_arguments)
     from relion_external.standalone import regularize_half_maps
 
     regularize_half_maps(args)

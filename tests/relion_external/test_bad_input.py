@@ -425,7 +425,7 @@ def test_a_gpu_with_too_little_memory_is_refused_before_work_starts(project, ref
     project.previous_iteration()
     assert re.fullmatch(
         r"GPU 0 has too little memory for box 16: about 0\.\d GB needed, 0\.0 GB free; "
-        r"--gpu cpu uses the host's memory",
+        r"--gpu 0,1 gives each half-set a GPU of its own, --gpu cpu uses the host's memory",
         refused(project.call(), "--gpu", 0),
     )
 

@@ -28,7 +28,7 @@ def inputs(xp, **changes) -> RegularizerInput:
         "half_map": xp.asarray(rng.standard_normal((40, 40, 40)).astype(np.float32)),
         "partner": None,
         "support": soft_sphere(40, 14, 4.0, xp),
-        "noise_power": np.ones(21),
+        "noise_power": None,
         "voxel_size": 1.5,
         "max_shell": 18,
     }

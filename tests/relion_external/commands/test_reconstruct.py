@@ -13,6 +13,7 @@ from plugin_core.regularizers.nonuniform import (
 )
 from relion_external.cli import main
 from relion_external.commands import reconstruct
+from relion_external.options import trailing_distance
 
 STAR = "run_it001_half1_class001_external_reconstruct.star"
 
@@ -27,9 +28,35 @@ def test_the_defaults_are_those_of_the_regulariser():
     options = parse()
     parameters = NonuniformParameters(options.risk, options.order, options.levels, options.awf)
     assert parameters == NonuniformParameters()
-    assert options.trailing_distance == DEFAULT_TRAILING_DISTANCE
+    assert trailing_distance(options) == DEFAULT_TRAILING_DISTANCE
     assert options.method == "nonuniform"
     assert (options.minres_map, options.gridding, options.clean) == (5, False, False)
+
+
+def test_the_denoiser_is_cut_earlier_unless_told_otherwise():
+    denoiser = pytest.importorskip("plugin_core.regularizers.denoiser", exc_type=ImportError)
+    default = parse("--method", "denoiser")
+    assert trailing_distance(default) == denoiser.DEFAULT_TRAILING_DISTANCE == 2
+    assert trailing_distance(parse("--method", "denoiser", "--trailing_distance", "0")) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--weights", "w.pt"), "--weights is for --method denoiser, and this is nonuniform"),
+        (("--method", "uniform", "--stride", "20"), "--stride is for --method denoiser"),
+        (("--precision", "float32"), "--precision is for --method denoiser"),
+        (("--blush_compatible",), "--blush_compatible is for --method denoiser"),
+        (
+            ("--method", "denoiser", "--risk", "cross-half"),
+            "--risk is for --method nonuniform, and this is denoiser",
+        ),
+        (("--method", "denoiser", "--awf", "2"), "--awf is for --method nonuniform"),
+    ],
+)
+def test_options_of_another_method_are_refused_before_anything_is_read(options, told, capsys):
+    assert main(["reconstruct", *options, STAR]) == 1
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("risk", RISKS)
@@ -57,6 +84,8 @@ def test_every_risk_can_be_chosen(risk):
         ("--j", "0", "expected a whole number above 0, not '0'"),
         ("--minres_map", "low", "invalid int value: 'low'"),
         ("--method", "denoise", "invalid choice: 'denoise'"),
+        ("--stride", "0", "expected a whole number above 0, not '0'"),
+        ("--precision", "double", "invalid choice: 'double'"),
         ("--risk", "eighth", "invalid choice: 'eighth'"),
     ],
 )

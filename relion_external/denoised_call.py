@@ -1,0 +1,103 @@
+"""One call of the hook answered by the denoiser.
+
+A refinement gives the network the raw map, a classification the Wiener-filtered one; what lies
+beyond the network's resolution comes from the Wiener filter. Each half-set is denoised by itself:
+nothing waits for the other, and both may use one GPU if its memory holds both.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from plugin_core import cost
+from plugin_core.backend import Array
+from plugin_core.denoising.bands import bands, combine
+from plugin_core.fourier import shell_to_angstrom
+from plugin_core.regularizers.denoiser import regularize
+from relion_external import blush_compatible
+from relion_external.call_evidence import evidence_of
+from relion_external.call_memory import Need, memory_explained
+from relion_external.call_setup import Job, device_request
+from relion_external.denoised_steps import denoiser_input, write_answer
+from relion_external.denoiser_setup import Denoiser, open_denoiser
+from relion_external.iteration import CLASSIFICATION
+
+
+def denoised(job: Job) -> dict[str, Any]:
+    """Write the denoised map of a call, and return figures for the history.
+
+    Raises
+    ------
+    UserError
+        If the weights or the device cannot be had, or memory runs out.
+    """
+    request = device_request(job.call, job.options.gpu)
+    if job.options.blush_compatible:
+        answer = blush_compatible.answer
+        denoiser = blush_compatible.open_as_blush(job, request)
+    else:
+        answer = _answer
+        denoiser = open_denoiser(job.options, request, job.device)
+    with memory_explained(job.call.box, _needs(job, denoiser)):
+        figures = answer(job, denoiser)
+    return denoiser.figures | figures
+
+
+def _answer(job: Job, denoiser: Denoiser) -> dict[str, Any]:
+    @functools.cache
+    def wiener() -> Array:
+        with job.watch.stage("reconstruction"):
+            return job.accumulated.wiener(job.options.minres_map)
+
+    if job.call.mode == CLASSIFICATION:
+        seen = wiener()
+    else:
+        with job.watch.stage("reconstruction"):
+            seen = job.accumulated.raw()
+    with job.watch.stage("regularisation"):
+        found = regularize(denoiser_input(job, seen, job.support), denoiser.parameters)
+    del seen
+    volume, figures = _within_evidence(job, denoiser, found.volume, lambda: wiener() * job.support)
+    write_answer(job, volume, wiener)
+    return found.summary | figures
+
+
+def _within_evidence(
+    job: Job, denoiser: Denoiser, volume: Array, wiener: Callable[[], Array]
+) -> tuple[Array, dict[str, Any]]:
+    """Cut the map at the evidence, and fill in what the network cannot know."""
+    evidence = evidence_of(job)
+    box = job.call.box
+    nyquist = denoiser.box(box, job.voxel_size) // 2
+    cut = None
+    if evidence.fsc_shell is not None and evidence.trailing_shell is not None:
+        cut = (evidence.trailing_shell, max(evidence.fsc_shell, 1))
+    split = bands(box, job.call.max_shell, nyquist, cut)
+    figures = dict(evidence.figures)
+    if split.wiener.any():
+        beyond = shell_to_angstrom(nyquist, box, job.voxel_size)
+        figures["wiener_beyond_angstrom"] = round(beyond, 3)
+    with job.watch.stage("trailing"):
+        return combine(volume, split, wiener), figures
+
+
+def _needs(job: Job, denoiser: Denoiser) -> list[Need]:
+    """Memory for the maps and for the network, which may be on different devices."""
+    grid, weights = job.accumulated.grid, denoiser.weights
+    arrays, network = cost.predict_denoiser(
+        grid.box,
+        grid.padding,
+        grid.max_shell,
+        denoiser.box(grid.box, job.voxel_size),
+        weights.trained.width,
+        weights.block_size,
+    )
+    device = denoiser.parameters.device
+    if device.name == job.device.name:
+        return [Need(device.name, arrays + network, device.free_bytes())]
+    return [
+        Need(job.device.name, arrays, job.device.free_bytes()),
+        Need(device.name, network, device.free_bytes()),
+    ]
