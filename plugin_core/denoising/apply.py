@@ -117,7 +117,7 @@ def denoise(
     """
     tiling = Tiling(trained.block_size, application.stride)
     data_type = _data_type(application.precision, volume.device)
-    network = trained.network.to(volume.device)
+    network = _placed(trained.network, volume.device)
     box, small_box = volume.shape[0], network_box(volume.shape[0], voxel_size, trained.voxel_size)
     small = resample(volume, small_box)
     small_mask = along_axes(mask, *[interpolation(box, small_box, mask)] * 3)
@@ -144,6 +144,16 @@ def denoise(
     # the mask has frequencies beyond the coarser grid's, which would fold over.
     removed = resample((channels[0] - denoised) * std, box)
     return torch.where(mask > 0, resample(small, box) * mask - removed, 0)
+
+
+def _placed(network: DenoisingNetwork, device: torch.device) -> DenoisingNetwork:
+    """The network on a device; on a CPU with the channels of a voxel side by side.
+
+    That takes two thirds of the time at width 8, and as long at width 16.
+    """
+    if device.type != "cpu":
+        return network.to(device)
+    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
 def _batch_size(trained: TrainedNetwork, application: Application, device: torch.device) -> int:
