@@ -63,9 +63,16 @@ class Evaluation:
     relions_own: list[float]
 
     def resolution(self, part: str) -> float:
-        """Resolution in Å to which a part's FSC to the truth stays above one half."""
-        shell = last_shell_above(np.array(self.to_truth[part]), 0.5)
-        return shell_to_angstrom(max(shell, 1), self.box, self.voxel_size)
+        """Resolution in Å to which a part's FSC to the truth stays above one half.
+
+        Interpolated linearly between shells, which are too coarse to tell small sets apart.
+        """
+        fsc = np.array(self.to_truth[part])
+        last = last_shell_above(fsc, 0.5)
+        shell = float(last)
+        if last + 1 < len(fsc):
+            shell += (fsc[last] - 0.5) / (fsc[last] - fsc[last + 1])
+        return shell_to_angstrom(max(shell, 1.0), self.box, self.voxel_size)
 
     @property
     def flattery(self) -> float:
