@@ -55,14 +55,13 @@ def block_bytes(width: int, block_size: int) -> int:
 
 
 def predict_denoiser(
-    box: int, padding: float, max_shell: int | None, network_box: int, width: int, block_size: int
+    grid: PaddedGrid, network_box: int, width: int, block_size: int
 ) -> tuple[int, int]:
     """Predict the memory of one call with the denoiser, in bytes.
 
     Parameters
     ----------
-    box, padding, max_shell
-        See :func:`predict`.
+    grid : PaddedGrid
     network_box : int
         Voxels a side at the network's voxel size.
     width : int
@@ -74,9 +73,7 @@ def predict_denoiser(
     arrays, network : int
         Of the maps and transforms, and of the network with one block, without the libraries.
     """
-    grid = PaddedGrid(box, padding, max_shell or box // 2)
-    voxels = 4 * float(box) ** 3
-    arrays = max(_reconstruction_bytes(grid), _DENOISER_MAPS * voxels)
+    arrays = max(_reconstruction_bytes(grid), _DENOISER_MAPS * 4 * float(grid.box) ** 3)
     network = _NETWORK_MAPS * 4 * float(network_box) ** 3 + block_bytes(width, block_size)
     return int(arrays), int(network)
 

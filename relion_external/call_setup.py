@@ -141,6 +141,11 @@ def _device_for(call: HookCall, options: argparse.Namespace) -> Device:
     try:
         return select_device(device_request(call, options.gpu))
     except DeviceError as error:
-        if options.method == "denoiser":  # PyTorch, which looks for itself, may well see it
-            return Device("CPU", f"CPU for all but the network ({error})")
+        if options.method == "denoiser":
+            return without_cupy(error)
         raise UserError(str(error)) from error
+
+
+def without_cupy(error: DeviceError) -> Device:
+    """Where the maps are when the GPU asked for is only for PyTorch, which looks for itself."""
+    return Device("CPU", f"CPU for all but the network ({error})")

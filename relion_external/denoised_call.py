@@ -11,14 +11,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from plugin_core import cost
 from plugin_core.backend import Array
 from plugin_core.denoising.bands import bands, combine
 from plugin_core.fourier import shell_to_angstrom
 from plugin_core.regularizers.denoiser import regularize
 from relion_external import blush_compatible
 from relion_external.call_evidence import evidence_of
-from relion_external.call_memory import Need, memory_explained
+from relion_external.call_memory import memory_explained
 from relion_external.call_setup import Job, device_request
 from relion_external.denoised_steps import denoiser_input, write_answer
 from relion_external.denoiser_setup import Denoiser, open_denoiser
@@ -40,7 +39,8 @@ def denoised(job: Job) -> dict[str, Any]:
     else:
         answer = _answer
         denoiser = open_denoiser(job.options, request, job.device)
-    with memory_explained(job.call.box, _needs(job, denoiser)):
+    needs = denoiser.needs(job.accumulated.grid, job.voxel_size, job.device)
+    with memory_explained(job.call.box, needs):
         figures = answer(job, denoiser)
     return denoiser.figures | figures
 
@@ -81,23 +81,3 @@ def _within_evidence(
         figures["wiener_beyond_angstrom"] = round(beyond, 3)
     with job.watch.stage("trailing"):
         return combine(volume, split, wiener), figures
-
-
-def _needs(job: Job, denoiser: Denoiser) -> list[Need]:
-    """Memory for the maps and for the network, which may be on different devices."""
-    grid, weights = job.accumulated.grid, denoiser.weights
-    arrays, network = cost.predict_denoiser(
-        grid.box,
-        grid.padding,
-        grid.max_shell,
-        denoiser.box(grid.box, job.voxel_size),
-        weights.trained.width,
-        weights.block_size,
-    )
-    device = denoiser.parameters.device
-    if device.name == job.device.name:
-        return [Need(device.name, arrays + network, device.free_bytes())]
-    return [
-        Need(job.device.name, arrays, job.device.free_bytes()),
-        Need(device.name, network, device.free_bytes()),
-    ]

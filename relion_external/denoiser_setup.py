@@ -11,13 +11,16 @@ from dataclasses import dataclass
 
 import torch
 
+from plugin_core import cost
 from plugin_core.backend import Device, DeviceError
 from plugin_core.denoising.apply import Application
 from plugin_core.denoising.blocks import Tiling
 from plugin_core.denoising.resampling import network_box
 from plugin_core.denoising.tensors import select_network_device
+from plugin_core.padded_grid import PaddedGrid
 from plugin_core.regularizers.denoiser import DenoiserParameters
 from relion_external import system
+from relion_external.call_memory import Need
 from relion_external.errors import UserError
 from relion_external.network_weights import LoadedWeights, find_weights, load_weights
 
@@ -47,6 +50,19 @@ class Denoiser:
     def box(self, box: int, voxel_size: float) -> int:
         """Voxels a side, at the network's voxel size, of a map of `box` voxels."""
         return network_box(box, voxel_size, self.weights.voxel_size)
+
+    def needs(self, grid: PaddedGrid, voxel_size: float, arrays: Device) -> list[Need]:
+        """Memory for the maps and for the network, which may be on different devices."""
+        weights, device = self.weights, self.parameters.device
+        maps, network = cost.predict_denoiser(
+            grid, self.box(grid.box, voxel_size), weights.trained.width, weights.block_size
+        )
+        if device.name == arrays.name:
+            return [Need(device.name, maps + network, device.free_bytes())]
+        return [
+            Need(arrays.name, maps, arrays.free_bytes()),
+            Need(device.name, network, device.free_bytes()),
+        ]
 
 
 def open_denoiser(

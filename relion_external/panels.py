@@ -38,11 +38,12 @@ def draw_slices(
     row: SubFigure,
     pictures: Sequence[Picture],
     grey_of: NDArray[np.float32],
-    cutoff_angstrom: NDArray[np.float32],
+    cutoff_angstrom: NDArray[np.float32] | None,
     voxel_size: float,
 ) -> None:
     """Draw maps in the grey scale of `grey_of`, then the local cutoffs with their colour bar."""
-    axes = row.subplots(1, len(pictures) + 1)
+    panels = len(pictures) + (cutoff_angstrom is not None)
+    axes = row.subplots(1, panels, squeeze=False)[0]
     half_width = pictures[0].volume.shape[0] * voxel_size / 2
     extent = (-half_width, half_width, -half_width, half_width)
     brightest = np.percentile(central_slice(grey_of), 99.8)
@@ -53,11 +54,12 @@ def draw_slices(
         axis.set_title(picture.title, fontsize=10)
     _draw_scale_bar(axes[0], half_width)
 
-    plane = np.ma.masked_equal(central_slice(cutoff_angstrom), 0.0)
-    # Reversed, so that fine detail is bright.
-    image = axes[-1].imshow(plane, cmap="cividis_r", origin="lower", extent=extent)
-    axes[-1].set_title("local low-pass cutoff", fontsize=10)
-    row.colorbar(image, ax=axes[-1], shrink=0.85, label="Å")
+    if cutoff_angstrom is not None:
+        plane = np.ma.masked_equal(central_slice(cutoff_angstrom), 0.0)
+        # Reversed, so that fine detail is bright.
+        image = axes[-1].imshow(plane, cmap="cividis_r", origin="lower", extent=extent)
+        axes[-1].set_title("local low-pass cutoff", fontsize=10)
+        row.colorbar(image, ax=axes[-1], shrink=0.85, label="Å")
     for axis in axes:
         axis.set_xticks([])
         axis.set_yticks([])

@@ -46,8 +46,8 @@ class ReportContent:
     title : str
     pictures : sequence of Picture
         Maps to show side by side, in the grey scale of the last.
-    cutoff_angstrom : (N, N, N) float32
-        0 outside the support.
+    cutoff_angstrom : (N, N, N) float32, or None
+        0 outside the support; None where there are no local cutoffs.
     figures : HalfMapFigures
     trailing_angstrom : float or None
         Where the regularised maps end.
@@ -57,7 +57,7 @@ class ReportContent:
 
     title: str
     pictures: Sequence[Picture]
-    cutoff_angstrom: np.ndarray
+    cutoff_angstrom: np.ndarray | None
     figures: HalfMapFigures
     trailing_angstrom: float | None
     voxel_size: float
@@ -73,9 +73,12 @@ def write_report(content: ReportContent, pdf: Path, png: Path) -> None:
     upper, lower = (figure.add_subfigure(grid[row]) for row in (0, 1))
     last = content.pictures[-1].volume
     draw_slices(upper, content.pictures, last, content.cutoff_angstrom, content.voxel_size)
-    fsc, cutoffs, directions = lower.subplots(1, 3, width_ratios=(1.35, 1, 1))
+    if content.cutoff_angstrom is None:
+        fsc, directions = lower.subplots(1, 2, width_ratios=(1.35, 1))
+    else:
+        fsc, cutoffs, directions = lower.subplots(1, 3, width_ratios=(1.35, 1, 1))
+        _draw_cutoffs(cutoffs, content.cutoff_angstrom, content.voxel_size)
     _draw_fsc(fsc, content)
-    _draw_cutoffs(cutoffs, content)
     _draw_directions(directions, content)
     save(figure, pdf, "pdf")
     save(figure, png, "png")
@@ -96,11 +99,11 @@ def _draw_fsc(axis: Axes, content: ReportContent) -> None:
     axis.legend(fontsize=8, loc="upper right")
 
 
-def _draw_cutoffs(axis: Axes, content: ReportContent) -> None:
+def _draw_cutoffs(axis: Axes, cutoff_angstrom: np.ndarray, voxel_size: float) -> None:
     """Histogram over spatial frequency, in which the cutoffs to choose from are evenly spaced."""
-    inside = content.cutoff_angstrom[content.cutoff_angstrom > 0]
+    inside = cutoff_angstrom[cutoff_angstrom > 0]
     median = float(np.median(inside))
-    resolution_axis(axis, content.voxel_size)
+    resolution_axis(axis, voxel_size)
     axis.hist(
         1 / inside,
         bins=30,

@@ -21,18 +21,20 @@ from plugin_core.backend import (
     to_host,
 )
 from plugin_core.fourier import apply_radial, irfftn, radii, rfftn, shell_to_angstrom
-from plugin_core.fsc import fourier_shell_correlation, joined_fsc
+from plugin_core.fsc import fourier_shell_correlation, joined_fsc, last_shell_above
 from plugin_core.masks import particle_sphere
-from plugin_core.postprocessing.half_map_checks import check_half_maps
+from plugin_core.postprocessing.half_map_checks import check_half_maps, disagreement_warning
 from plugin_core.regularizers import nonuniform, uniform
 from plugin_core.regularizers.interface import Regularized, RegularizerInput
 from plugin_core.regularizers.nonuniform import NonuniformParameters
 from plugin_core.spectral_trailing import trail, trailing_shell
 from plugin_core.symmetry import symmetrise
 from relion_external.call_log import call_log
+from relion_external.call_setup import without_cupy
 from relion_external.errors import UserError
 from relion_external.half_map_figures import HalfMapFigures, half_map_figures
 from relion_external.half_map_pair import ExternalMap, find_partner, read_external_map, read_pair
+from relion_external.network_weights import require_torch
 from relion_external.options import trailing_distance
 from relion_external.panels import Picture
 from relion_external.progress import progress_bar
@@ -87,7 +89,7 @@ class Result:
     Attributes
     ----------
     regularized : list of Regularized
-        One for each half-map, before trailing.
+        One for each half-map, before trailing; denoised maps are cut already.
     volumes : list of (N, N, N) float32
         The same maps, cut at `trailing_shell`.
     trailing_shell : int or None
@@ -107,18 +109,20 @@ def regularize_half_maps(options: argparse.Namespace) -> None:
         If an input cannot be used, or an output cannot be written.
     """
     with call_log(options.o.with_name(f"{options.o.name}_regularize.log")):
-        device = _device(options.gpu)
+        device = _device(options)
         with scipy.fft.set_workers(usable_threads(options.j, shares_machine=False)):
             maps = _prepare(options, device)
-            result = _regularize(maps, options)
+            result = _regularize(maps, options, device)
             _write(maps, result, options)
 
 
-def _device(request: str) -> Device:
+def _device(options: argparse.Namespace) -> Device:
     try:
-        device = select_device(request.split(",")[0])
+        device = select_device(options.gpu.split(",")[0])
     except DeviceError as error:
-        raise UserError(str(error)) from error
+        if options.method != "denoiser":
+            raise UserError(str(error)) from error
+        device = without_cupy(error)
     log.info("device: %s", device.description)
     return device
 
@@ -170,12 +174,15 @@ def _support(options: argparse.Namespace, device: Device, box: int, voxel_size: 
     return particle_sphere(box, diameter, voxel_size, device.xp)
 
 
-def _regularize(maps: HalfMaps, options: argparse.Namespace) -> Result:
+def _regularize(maps: HalfMaps, options: argparse.Namespace, device: Device) -> Result:
     shell = None
     if maps.fsc is not None and not options.skip_spectral_trailing:
         shell = trailing_shell(maps.fsc, trailing_distance(options))
     if options.skip_spectral_trailing:
         log.warning("spectral trailing is off: the maps may hold detail beyond what they agree on")
+    if options.method == "denoiser":
+        found = _denoise(maps, options, device, shell)
+        return Result(found, [each.volume for each in found], shell)
     found = []
     with progress_bar(options.levels * len(maps.volumes), "regularising", "level") as bar:
 
@@ -186,6 +193,23 @@ def _regularize(maps: HalfMaps, options: argparse.Namespace) -> Result:
             found.append(_regularize_one(inputs, options, advance))
     volumes = [each.volume if shell is None else trail(each.volume, shell) for each in found]
     return Result(found, volumes, shell)
+
+
+def _denoise(
+    maps: HalfMaps, options: argparse.Namespace, device: Device, shell: int | None
+) -> list[Regularized]:
+    """Denoise every half-map by itself; the maps end at `shell`."""
+    require_torch()
+    from relion_external.denoised_halves import denoise_halves
+
+    cut = None
+    if maps.fsc is not None:
+        disagreement = disagreement_warning(maps.fsc, maps.box, maps.voxel_size)
+        if disagreement:
+            raise UserError(f"{maps.files[0].path}, {maps.files[1].path.name}: {disagreement}")
+        if shell is not None:
+            cut = (shell, max(last_shell_above(maps.fsc), 1))
+    return denoise_halves(_inputs(maps), options, device, cut)
 
 
 def _regularize_one(
@@ -229,15 +253,16 @@ def _noise_power(volume: Array, maps: HalfMaps) -> np.ndarray:
 def _write(maps: HalfMaps, result: Result, options: argparse.Namespace) -> None:
     cutoffs = [each.cutoff_angstrom for each in result.regularized]
     placement = maps.files[0].placement
-    paths = write_maps(options.o, result.volumes, cutoffs, maps.voxel_size, placement)
+    word = "DENOISED" if options.method == "denoiser" else "REGULARISED"
+    paths = write_maps(options.o, result.volumes, cutoffs, maps.voxel_size, placement, word)
     regularized = read_map(paths["regularized"], maps.box)
     level = 3 * float(np.std(regularized))
-    write_chimerax(options.o, paths["regularized"], paths["cutoff"], level)
+    write_chimerax(options.o, paths["regularized"], paths.get("cutoff"), level)
     resolution = None
     if maps.fsc is not None:
         figures = _figures(maps, regularized, options)
         write_figures(options.o, figures, placement)
-        content = _report_content(maps, result, figures, regularized, paths["cutoff"])
+        content = _report_content(maps, result, figures, regularized, paths.get("cutoff"))
         write_report(content, *report_paths(options.o))
         resolution = figures.fsc.resolution_angstrom()
     print(_line(result, resolution, paths["regularized"]), flush=True)
@@ -259,7 +284,7 @@ def _report_content(
     result: Result,
     figures: HalfMapFigures,
     regularized: np.ndarray,
-    cutoff: Path,
+    cutoff: Path | None,
 ) -> ReportContent:
     average = sum(maps.volumes[1:], start=maps.volumes[0]) / len(maps.volumes)
     fsc = figures.fsc.spherical
@@ -273,9 +298,9 @@ def _report_content(
         pictures=[
             Picture("raw average", to_host(average)),
             Picture("uniform (FSC) filter", to_host(uniform)),
-            Picture("regularised", regularized),
+            Picture("denoised" if cutoff is None else "regularised", regularized),
         ],
-        cutoff_angstrom=read_map(cutoff, maps.box),
+        cutoff_angstrom=None if cutoff is None else read_map(cutoff, maps.box),
         figures=figures,
         trailing_angstrom=trailing,
         voxel_size=maps.voxel_size,
@@ -285,11 +310,15 @@ def _report_content(
 def _line(result: Result, resolution: float | None, path: Path) -> str:
     """One sentence on the outcome; `resolution` in Å."""
     summary = result.regularized[0].summary
-    parts = [
-        f"{path}: local cutoff median {summary['cutoff_median_angstrom']:.1f} Å (5th to 95th "
-        f"percentile {summary['cutoff_5th_percentile_angstrom']:.1f} to "
-        f"{summary['cutoff_95th_percentile_angstrom']:.1f} Å)"
-    ]
+    if "cutoff_median_angstrom" in summary:
+        what = (
+            f"local cutoff median {summary['cutoff_median_angstrom']:.1f} Å (5th to 95th "
+            f"percentile {summary['cutoff_5th_percentile_angstrom']:.1f} to "
+            f"{summary['cutoff_95th_percentile_angstrom']:.1f} Å)"
+        )
+    else:
+        what = f"denoised in {summary['blocks']} blocks by {summary['weights']}"
+    parts = [f"{path}: {what}"]
     if resolution is not None:
         parts.append(f"corrected FSC of the raw half-maps 0.143 at {resolution:.1f} Å")
     return ", ".join(parts)

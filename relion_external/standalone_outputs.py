@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +33,15 @@ def mean_cutoff(cutoffs: list[Array]) -> np.ndarray:
 def write_maps(
     prefix: Path,
     volumes: list[Array],
-    cutoffs: list[Array],
+    cutoffs: Sequence[Array | None],
     voxel_size: float,
     placement: Placement,
+    word: str = "REGULARISED",
 ) -> dict[str, Path]:
-    """Write the regularised half-maps, their average and the cutoff map; return their paths."""
+    """Write the regularised half-maps, their average and the cutoff map; return their paths.
+
+    `word` is what their labels call them. Without cutoffs (None) there is no map of them.
+    """
     paths = {}
 
     def write(suffix: str, volume: np.ndarray, what: str) -> None:
@@ -46,15 +51,17 @@ def write_maps(
     hosts = [to_host(volume) for volume in volumes]
     if len(hosts) > 1:
         for number, volume in enumerate(hosts, start=1):
-            write(f"half{number}_regularized", volume, "REGULARISED half-map, not for FSC")
+            write(f"half{number}_regularized", volume, f"{word} half-map, not for FSC")
     average = np.asarray(np.mean(hosts, axis=0), dtype=np.float32)
-    write("regularized", average, "REGULARISED map, not for FSC")
-    write("cutoff", mean_cutoff(cutoffs), "local resolution cutoff in Angstrom")
+    write("regularized", average, f"{word} map, not for FSC")
+    known = [cutoff for cutoff in cutoffs if cutoff is not None]
+    if known:
+        write("cutoff", mean_cutoff(known), "local resolution cutoff in Angstrom")
     return paths
 
 
-def write_chimerax(prefix: Path, regularized: Path, cutoff: Path, level: float) -> Path:
-    """Write a ChimeraX command file that shows the map coloured by its local cutoff.
+def write_chimerax(prefix: Path, regularized: Path, cutoff: Path | None, level: float) -> Path:
+    """Write a ChimeraX command file that shows the map, coloured by its local cutoff if known.
 
     Parameters
     ----------
@@ -62,20 +69,22 @@ def write_chimerax(prefix: Path, regularized: Path, cutoff: Path, level: float) 
         Contour level of the map.
     """
     path = prefix.with_name(f"{prefix.name}.cxc")
-    path.write_text(
-        f"# ChimeraX: open {path.name}\n"
-        "close\n"
-        f"open {regularized.name}\n"
-        f"open {cutoff.name}\n"
-        f"volume #1 level {level:.6g} step 1\n"
-        "volume #2 hide\n"
-        f"color sample #1 map #2 palette {_CUTOFF_COLOURS} key true\n"
-        "key fontSize 18\n"
-        '2dlabels text "local cutoff (Å)" xpos 0.03 ypos 0.95\n'
-        "lighting soft\n"
-        "view\n",
-        encoding="utf-8",
-    )
+    commands = [
+        f"# ChimeraX: open {path.name}",
+        "close",
+        f"open {regularized.name}",
+        f"volume #1 level {level:.6g} step 1",
+    ]
+    if cutoff is not None:
+        commands += [
+            f"open {cutoff.name}",
+            "volume #2 hide",
+            f"color sample #1 map #2 palette {_CUTOFF_COLOURS} key true",
+            "key fontSize 18",
+            '2dlabels text "local cutoff (Å)" xpos 0.03 ypos 0.95',
+        ]
+    commands += ["lighting soft", "view"]
+    path.write_text("\n".join(commands) + "\n", encoding="utf-8")
     return path
 
 
