@@ -53,12 +53,11 @@ def test_no_correlation_is_found_where_there_is_no_signal(signal_less: Relion, m
     run = signal_less.auto_refine(
         f"{method}/run", "--auto_iter_max", str(ITERATIONS), hook=METHODS[method]
     ).succeeded()
-    # Both half-sets start from one reference, low-passed at 30 Å: up to there noise aligned to it
-    # agrees, whatever the regulariser.
-    finest = 30.0 if "noise" in signal_less.folder.name else RANDOM_BEYOND
+    # Up to 40 Å RELION joins the half-sets. Images of noise converge after two or three iterations.
+    finest = 40.0 if "noise" in signal_less.folder.name else RANDOM_BEYOND
     first = int(np.ceil(WIDTH / finest)) + 3
     values = [z for fsc in curves(run) for z in standardised(fsc)[first:]]
-    assert len(values) >= 9
+    assert len(values) >= 6
     assert abs(np.mean(values)) < 3.5 / np.sqrt(len(values))
 
 
