@@ -117,7 +117,7 @@ def with_cutoffs(step: Step, coarsest: float, spacing: str) -> np.ndarray:
     risk = SplitNoiseRisk(
         given.half_map * given.support, given.support, given.noise_power, cutoffs, order=8
     )
-    found = search(risk, box, cutoffs, order=8, awf=NonuniformParameters().awf)
+    found = search(risk, cutoffs, order=8, awf=NonuniformParameters().awf)
     return _trailed(step, found.value, 0)
 
 

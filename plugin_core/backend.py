@@ -7,16 +7,21 @@ four times quicker to import than PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 Array = Any
 """A NumPy or CuPy array; the two share no base class."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class DeviceError(ValueError):
@@ -80,35 +85,93 @@ def to_host(array: Array) -> np.ndarray:
     return array if array_module(array) is np else array_module(array).asnumpy(array)
 
 
-_SLAB_ELEMENTS = 1 << 15
+_SLAB_ELEMENTS = 1 << 17
 """Elements handled at a time on the CPU: a few such arrays fit into a core's cache."""
 
+DEVICE_SLAB_ELEMENTS = 1 << 25
+"""Elements handled at a time on a GPU: enough to keep it busy, and a bound on temporary arrays."""
 
-def for_slabs(array: Array, function: Callable[[slice], None]) -> None:
-    """Call `function` with slices of the first axis that together cover `array`.
 
-    Element-wise formulas then keep their temporaries in cache, and run on as many threads as
-    SciPy's transforms (``scipy.fft.set_workers``). On a GPU there is one slice, the whole.
+def for_slabs(array: Array, function: Callable[[slice], None], axis: int = 0) -> None:
+    """Call `function` with slices of an axis that together cover `array`.
+
+    What is done slab by slab keeps its temporaries small: in cache on the CPU, where it runs on as
+    many threads as SciPy's transforms.
     """
-    length = array.shape[0]
-    if array_module(array) is not np:
-        function(slice(0, length))
-        return
-    depth = max(1, _SLAB_ELEMENTS * length // max(array.size, 1))
+    length = array.shape[axis]
+    on_cpu = array_module(array) is np
+    elements = _SLAB_ELEMENTS if on_cpu else DEVICE_SLAB_ELEMENTS
+    depth = elements * length // max(array.size, 1)
+    if on_cpu:
+        depth = min(depth, -(-length // usable_threads()))
+    depth = max(depth, 1)
     slabs = [slice(start, min(start + depth, length)) for start in range(0, length, depth)]
-    threads = fft_module(array).get_workers()
-    if threads == 1:
+    if on_cpu:
+        in_threads(partial(_call_each, function), slabs)
+    else:
         _call_each(function, slabs)
+
+
+def usable_threads() -> int:
+    """Threads that SciPy's transforms use on the CPU (``scipy.fft.set_workers``)."""
+    import scipy.fft
+
+    return int(scipy.fft.get_workers())
+
+
+def in_threads(function: Callable[[list[Item]], Result], items: Iterable[Item]) -> list[Result]:
+    """Deal items out to :func:`usable_threads` threads; return what each made of its share.
+
+    The shares depend on nothing but the number of threads. Inside `function` transforms use one.
+    """
+    everything, threads = list(items), usable_threads()
+    if threads == 1:
+        return [function(everything)]
+    return list(_pool(threads).map(function, [everything[i::threads] for i in range(threads)]))
+
+
+def for_blocks(
+    items: Iterable[Item],
+    load: Callable[[Item], Result],
+    work: Callable[[Item, Result], None],
+    xp: ModuleType,
+) -> None:
+    """Call ``work(item, load(item))`` for each item, where loading means reading from a file.
+
+    Parameters
+    ----------
+    xp : module
+        What the work is done with. With NumPy, items are dealt out to threads. With CuPy, they are
+        taken one after another, and the next is loaded while the GPU is at work: CuPy's uploads go
+        through page-locked memory and return before the GPU has finished.
+    """
+
+    def load_and_work(share: list[Item]) -> None:
+        for item in share:
+            work(item, load(item))
+
+    if xp is np:
+        in_threads(load_and_work, items)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        shares = [slabs[first::threads] for first in range(threads)]
-        for _ in pool.map(_call_each, [function] * threads, shares):
-            pass  # what a thread raised is raised here
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    with ThreadPoolExecutor(1) as reader:
+        for item in items:
+            waiting.append((item, reader.submit(load, item)))
+            if len(waiting) > 1:
+                first, loaded = waiting.popleft()
+                work(first, loaded.result())
+        for first, loaded in waiting:
+            work(first, loaded.result())
 
 
 def _call_each(function: Callable[[slice], None], slabs: list[slice]) -> None:
     for slab in slabs:
         function(slab)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads)
 
 
 def copy_where(target: Array, source: Array, condition: Array) -> None:
@@ -158,6 +221,11 @@ def select_device(request: str) -> Device:
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether `error` means that host or device memory ran out."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def is_device_failure(error: BaseException) -> bool:
+    """Tell whether `error` comes from the GPU, its driver or CUDA's libraries."""
+    return type(error).__module__.partition(".")[0] in ("cupy", "cupy_backends")
 
 
 def _open_gpu(index: int, why: str) -> Device:

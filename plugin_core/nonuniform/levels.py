@@ -7,6 +7,12 @@ import numpy as np
 COARSEST_ANGSTROM = 40.0
 """Resolution of the coarsest cutoff: RELION joins the half-sets below it anyway."""
 
+_NO_FILTER = 1e-6
+"""Gain below which a filter counts as zero."""
+
+_NO_WINDOW = 2e-6
+"""Gain below which a window counts as zero. It decides between levels, which may differ little."""
+
 
 def cutoff_levels(box: int, voxel_size: float, max_shell: int, count: int) -> np.ndarray:
     """Butterworth cutoffs in shells, equispaced in spatial frequency, coarsest first.
@@ -62,3 +68,19 @@ def window_gain(box: int, cutoff: float, awf: float) -> tuple[np.ndarray, np.nda
         np.exp(-2 * (np.pi * sigma * full) ** 2).astype(np.float32),
         np.exp(-2 * (np.pi * sigma * half) ** 2).astype(np.float32),
     )
+
+
+def filter_limit(box: int, cutoff: float, order: int) -> int:
+    """First frequency, along an axis, at which the Butterworth filter counts as zero."""
+    return _rounded(cutoff * _NO_FILTER ** (-1 / order), box)
+
+
+def window_limit(box: int, cutoff: float, awf: float) -> int:
+    """First frequency, along an axis, at which the window counts as zero."""
+    return _rounded(np.sqrt(-np.log(_NO_WINDOW) / 2) / (np.pi * window_sigma(cutoff, awf)), box)
+
+
+def _rounded(limit: float, box: int) -> int:
+    """Round up to one of few numbers, so that transforms of one shape serve several levels."""
+    step = max(box // 32, 1)
+    return min(step * int(np.ceil(limit / step)), box // 2 + 1)

@@ -1,29 +1,45 @@
 """Risk densities: how wrong a filtered half-map is at each voxel, judged without the truth.
 
-A risk offers what the search needs of it: `filtered(gain)`, the half-maps after one filter of the
-bank, the one to be regularised first, and `difference(level, current, previous)`, by how much the
-risk density rises from one level to the next. Differences, not densities, because only they may be
-compared after windows of different widths (:mod:`plugin_core.nonuniform.search`).
+A risk offers what the search needs of it: `maps`, those to be filtered, the half-map to be
+regularised first, and `difference(level, z, current, previous)`, by how much the risk density rises
+from one level to the next. Differences, not densities, because only they may be compared after
+windows of different widths (:mod:`plugin_core.nonuniform.search`).
 """
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Protocol
 
 import numpy as np
 
-from plugin_core.backend import Array, array_module, for_slabs
-from plugin_core.fourier import apply_radial, butterworth, irfftn, rfftn, shell_counts
+from plugin_core.backend import Array
+from plugin_core.fourier import butterworth, shell_counts
+
+Region = tuple[slice, slice, slice]
 
 
 class Risk(Protocol):
-    """A risk density on one grid."""
+    """A risk density.
 
-    def filtered(self, gain: np.ndarray) -> list[Array]:
-        """Half-maps after a radial gain (see :func:`plugin_core.fourier.apply_radial`)."""
+    Attributes
+    ----------
+    maps : list of (N, N, N) float32
+        What is to be filtered, zero outside the support; the half-map to be regularised first.
+    """
 
-    def difference(self, level: int, current: list[Array], previous: list[Array]) -> Array:
-        """Risk density at `level` minus that at the level before: (N, N, N) float32."""
+    maps: list[Array]
+
+    def within(self, region: Region) -> Risk:
+        """The same risk in a part of the box, whose maps are views of the whole ones."""
+
+    def difference(
+        self, level: int, z: slice, current: list[Array], previous: list[Array]
+    ) -> Array:
+        """Risk density at `level` minus that at the level before, at the planes `z`.
+
+        `current` and `previous` hold these planes of the maps, filtered at the two levels.
+        """
 
 
 class SplitNoiseRisk:
@@ -55,26 +71,24 @@ class SplitNoiseRisk:
         cutoffs: np.ndarray,
         order: int,
     ) -> None:
-        self._half_map = half_map
-        self._transform = rfftn(half_map)
-        self._support2 = support**2
+        self.maps = [half_map]
+        self._support = support
         self._variance = noise_term(noise_power, half_map.shape[0], cutoffs, order)
 
-    def filtered(self, gain: np.ndarray) -> list[Array]:
-        """Return the filtered half-map."""
-        return [irfftn(apply_radial(self._transform, gain), self._half_map.shape[0])]
+    def within(self, region: Region) -> SplitNoiseRisk:
+        """Return the same risk in a part of the box."""
+        part = copy(self)
+        part.maps, part._support = [self.maps[0][region]], self._support[region]
+        return part
 
-    def difference(self, level: int, current: list[Array], previous: list[Array]) -> Array:
-        """Return the change of the risk density from the level before."""
-        (now,), (before,) = current, previous
-        rise = np.float32(self._variance[level] - self._variance[level - 1])
-        result = array_module(now).empty_like(now)
-
-        def fill(z: slice) -> None:
-            rest = 2 * self._half_map[z] - now[z] - before[z]
-            result[z] = (before[z] - now[z]) * rest + rise * self._support2[z]
-
-        for_slabs(result, fill)
+    def difference(
+        self, level: int, z: slice, current: list[Array], previous: list[Array]
+    ) -> Array:
+        """Return the change of the risk density from the level before, at the planes `z`."""
+        result = _rise_of_square(current[0], previous[0], self.maps[0][z])
+        noise = np.float32(self._variance[level] - self._variance[level - 1]) * self._support[z]
+        noise *= self._support[z]
+        result += noise
         return result
 
 
@@ -88,26 +102,19 @@ class CrossHalfRisk:
     """
 
     def __init__(self, half_map: Array, partner: Array) -> None:
-        self._maps = [half_map, partner]
-        self._transforms = [rfftn(half_map), rfftn(partner)]
+        self.maps = [half_map, partner]
 
-    def filtered(self, gain: np.ndarray) -> list[Array]:
-        """Return both half-maps, filtered."""
-        box = self._maps[0].shape[0]
-        return [irfftn(apply_radial(t, gain), box) for t in self._transforms]
+    def within(self, region: Region) -> CrossHalfRisk:
+        """Return the same risk in a part of the box."""
+        return CrossHalfRisk(*(volume[region] for volume in self.maps))
 
-    def difference(self, level: int, current: list[Array], previous: list[Array]) -> Array:
-        """Return the change of the risk density from the level before."""
-        result = array_module(current[0]).empty_like(current[0])
-
-        def fill(z: slice) -> None:
-            terms = [
-                (now[z] - before[z]) * (now[z] + before[z] - 2 * other[z])
-                for now, before, other in zip(current, previous, self._maps[::-1], strict=True)
-            ]
-            result[z] = np.float32(0.5) * (terms[0] + terms[1])
-
-        for_slabs(result, fill)
+    def difference(
+        self, level: int, z: slice, current: list[Array], previous: list[Array]
+    ) -> Array:
+        """Return the change of the risk density from the level before, at the planes `z`."""
+        result = _rise_of_square(current[0], previous[0], self.maps[1][z])
+        result += _rise_of_square(current[1], previous[1], self.maps[0][z])
+        result *= np.float32(0.5)
         return result
 
 
@@ -124,18 +131,27 @@ class QuarterRisk:
     """
 
     def __init__(self, half_map: Array, quarter1: Array, quarter2: Array) -> None:
-        self._box = half_map.shape[0]
-        self._transform = rfftn(half_map)
-        self._quarters = CrossHalfRisk(quarter1, quarter2)
+        self.maps = [half_map, quarter1, quarter2]
 
-    def filtered(self, gain: np.ndarray) -> list[Array]:
-        """Return the filtered half-map, then the quarter-maps."""
-        half_map = irfftn(apply_radial(self._transform, gain), self._box)
-        return [half_map, *self._quarters.filtered(gain)]
+    def within(self, region: Region) -> QuarterRisk:
+        """Return the same risk in a part of the box."""
+        return QuarterRisk(*(volume[region] for volume in self.maps))
 
-    def difference(self, level: int, current: list[Array], previous: list[Array]) -> Array:
-        """Return the change of the risk density from the level before."""
-        return self._quarters.difference(level, current[1:], previous[1:])
+    def difference(
+        self, level: int, z: slice, current: list[Array], previous: list[Array]
+    ) -> Array:
+        """Return the change of the risk density from the level before, at the planes `z`."""
+        quarters = CrossHalfRisk(*self.maps[1:])
+        return quarters.difference(level, z, current[1:], previous[1:])
+
+
+def _rise_of_square(now: Array, before: Array, target: Array) -> Array:
+    """Return |now - target|^2 - |before - target|^2, without the rounding of the large squares."""
+    result = now + before
+    result -= target
+    result -= target
+    result *= now - before
+    return result
 
 
 def noise_term(noise_power: np.ndarray, box: int, cutoffs: np.ndarray, order: int) -> np.ndarray:

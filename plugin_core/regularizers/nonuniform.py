@@ -62,9 +62,7 @@ def regularize(
     box = inputs.half_map.shape[0]
     cutoffs = cutoff_levels(box, inputs.voxel_size, inputs.max_shell, parameters.levels)
     risk = _make_risk(inputs, cutoffs, parameters)
-    found = search(
-        risk, box, cutoffs, order=parameters.order, awf=parameters.awf, progress=progress
-    )
+    found = search(risk, cutoffs, order=parameters.order, awf=parameters.awf, progress=progress)
     xp = array_module(inputs.half_map)
     angstrom = xp.asarray(box * inputs.voxel_size / cutoffs, dtype=np.float32)
     cutoff_angstrom = xp.where(inputs.support > 0, angstrom[found.level], np.float32(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import types
 
 import numpy as np
@@ -134,9 +135,101 @@ def test_slabs_cover_an_array_once(xp, shape):
     assert (visited == 1).all()
 
 
-def test_an_error_in_a_slab_is_not_lost():
-    with pytest.raises(ZeroDivisionError):
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slabs_may_be_cut_along_any_axis(xp, monkeypatch, axis):
+    monkeypatch.setattr(backend, "_SLAB_ELEMENTS", 100)
+    monkeypatch.setattr(backend, "DEVICE_SLAB_ELEMENTS", 100)
+    visited = xp.zeros((6, 7, 8), dtype=np.int32)
+    sizes = []
+
+    def visit(rows: slice) -> None:
+        part = np.moveaxis(visited, axis, 0)[rows]
+        sizes.append(part.size)
+        part += 1
+
+    backend.for_slabs(visited, visit, axis)
+    assert (visited == 1).all()
+    assert len(sizes) > 1
+    assert max(sizes) <= 100
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_a_slab_is_not_lost(workers):
+    with scipy.fft.set_workers(workers), pytest.raises(ZeroDivisionError):
         backend.for_slabs(np.zeros(3), lambda rows: 1 // 0)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_items_are_dealt_out_to_threads_in_the_same_way_every_time(workers):
+    def inside(share: list[int]) -> tuple[list[int], int, int]:
+        return share, threading.get_ident(), scipy.fft.get_workers()
+
+    with scipy.fft.set_workers(workers):
+        found = backend.in_threads(inside, range(8))
+    shares, threads, _ = zip(*found, strict=True)
+    assert list(shares) == [list(range(8))[first::workers] for first in range(workers)]
+    if workers > 1:
+        assert threading.get_ident() not in threads
+        assert {each for _, _, each in found} == {1}
+
+
+def load_and_work(xp, count: int, fail_at: int | None = None) -> tuple[list[int], list[str]]:
+    """Results of for_blocks, and what was done in which order."""
+    done, order = [], []
+
+    def load(item: int) -> int:
+        order.append(f"load {item}")
+        if item == fail_at:
+            raise OSError("disk")
+        return 10 * item
+
+    def work(item: int, loaded: int) -> None:
+        order.append(f"work {item}")
+        assert loaded == 10 * item
+        done.append(item)
+
+    backend.for_blocks(range(count), load, work, xp)
+    return done, order
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_blocks_are_worked_on_in_threads_on_the_cpu(workers):
+    with scipy.fft.set_workers(workers):
+        done, _ = load_and_work(np, 9)
+        assert sorted(done) == list(range(9))
+        with pytest.raises(OSError, match="disk"):
+            load_and_work(np, 9, fail_at=5)
+
+
+def test_the_next_block_is_loaded_while_a_gpu_works_on_the_one_before():
+    gpu = types.ModuleType("stands for cupy")
+    done, order = load_and_work(gpu, 5)
+    assert done == list(range(5))
+    for item in range(4):
+        assert order.index(f"load {item + 1}") < order.index(f"work {item + 1}")
+    with pytest.raises(OSError, match="disk"):
+        load_and_work(gpu, 5, fail_at=2)
+    assert load_and_work(gpu, 0) == ([], [])
+
+
+def test_loading_and_working_overlap_on_a_gpu():
+    """Work on a block ends only once the next has been loaded: they must go on at the same time."""
+    loaded = [threading.Event() for _ in range(3)]
+
+    def load(item: int) -> None:
+        loaded[item].set()
+
+    def work(item: int, _: None) -> None:
+        assert loaded[min(item + 1, 2)].wait(timeout=60)
+
+    backend.for_blocks(range(3), load, work, types.ModuleType("stands for cupy"))
+
+
+def test_an_error_of_the_gpu_is_told_from_others():
+    error = type("CUDARuntimeError", (RuntimeError,), {"__module__": "cupy_backends.cuda.api"})
+    assert backend.is_device_failure(error())
+    assert backend.is_device_failure(type("E", (Exception,), {"__module__": "cupy.cuda.memory"})())
+    assert not backend.is_device_failure(ValueError())
 
 
 def test_values_are_copied_where_the_condition_holds(xp):

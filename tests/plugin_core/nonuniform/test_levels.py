@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plugin_core.nonuniform.levels import cutoff_levels, window_gain, window_sigma
+from plugin_core.fourier import butterworth
+from plugin_core.nonuniform.levels import (
+    cutoff_levels,
+    filter_limit,
+    window_gain,
+    window_limit,
+    window_sigma,
+)
 
 
 def test_cutoffs_are_equispaced_from_40_angstrom_to_the_last_shell():
@@ -42,3 +49,26 @@ def test_a_window_is_a_gaussian_of_awf_sixths_of_a_wavelength():
     # the paper's factor of 3 is a full width at half maximum of 1.18 wavelengths
     half_width = 1.1774 * box / cutoff / 2
     assert np.interp(half_width, offset, window) == pytest.approx(window.max() / 2, rel=0.02)
+
+
+@pytest.mark.parametrize("order", [4, 8, 16])
+@pytest.mark.parametrize("cutoff", [3.0, 20.0, 90.0])
+def test_a_filter_is_next_to_nothing_from_its_limit_on(cutoff, order):
+    limit = filter_limit(400, cutoff, order)
+    assert limit == 201 or butterworth(limit, cutoff, order) <= 1e-6
+    assert butterworth(min(limit, 200) - 400 // 32, cutoff, order) > 1e-6  # and not much before
+
+
+@pytest.mark.parametrize("awf", [1.0, 3.0, 5.0])
+@pytest.mark.parametrize("cutoff", [3.0, 20.0, 90.0])
+def test_a_window_is_next_to_nothing_from_its_limit_on(cutoff, awf):
+    limit = window_limit(400, cutoff, awf)
+    _, half = window_gain(400, cutoff, awf)
+    assert limit == 201 or half[limit] <= 2e-6
+    assert half[max(min(limit, 200) - 400 // 32, 0)] > 2e-6
+
+
+def test_few_limits_serve_all_levels():
+    cutoffs = cutoff_levels(200, 1.5, 90, 50)
+    assert len({filter_limit(200, cutoff, 8) for cutoff in cutoffs}) < 20
+    assert len({window_limit(200, cutoff, 3) for cutoff in cutoffs}) < 30

@@ -9,7 +9,9 @@ import pytest
 
 from plugin_core.backend import to_host
 from plugin_core.masks import soft_sphere
-from plugin_core.nonuniform.risks import CrossHalfRisk, SplitNoiseRisk
+from plugin_core.nonuniform.cubes import cubes
+from plugin_core.nonuniform.levels import cutoff_levels
+from plugin_core.nonuniform.risks import CrossHalfRisk, QuarterRisk, SplitNoiseRisk
 from plugin_core.nonuniform.search import search
 
 BOX, ORDER, AWF = 48, 8, 3.0
@@ -48,12 +50,12 @@ def phantom() -> np.ndarray:
 def split_noise(xp: ModuleType, volume: np.ndarray, power: np.ndarray = WHITE):
     masked = xp.asarray(volume * SUPPORT)
     risk = SplitNoiseRisk(masked, xp.asarray(SUPPORT), power, CUTOFFS, ORDER)
-    return search(risk, BOX, CUTOFFS, order=ORDER, awf=AWF)
+    return search(risk, CUTOFFS, order=ORDER, awf=AWF)
 
 
 def cross_half(xp: ModuleType, volume: np.ndarray, partner: np.ndarray):
     risk = CrossHalfRisk(xp.asarray(volume * SUPPORT), xp.asarray(partner * SUPPORT))
-    return search(risk, BOX, CUTOFFS, order=ORDER, awf=AWF)
+    return search(risk, CUTOFFS, order=ORDER, awf=AWF)
 
 
 def relative_error(volume: np.ndarray, truth: np.ndarray) -> float:
@@ -130,6 +132,65 @@ def test_the_search_is_what_the_formula_says(xp, phantom):
     error = (to_host(found.value) - value)[here]
     assert np.sqrt((error**2).mean()) < 1e-4 * value.std()
     assert found.value.dtype == np.float32
+
+
+SMALL_BOX = 72
+SMALL_CUTOFFS = cutoff_levels(SMALL_BOX, 2.0, SMALL_BOX // 2, 30)
+
+
+def small_particle(centre: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Support and two half-maps of a particle of 30 voxels, half of it detailed, with its centre.
+
+    Most of the box is empty, as around most particles.
+    """
+    rng = np.random.default_rng(2)
+    support = soft_sphere(SMALL_BOX, 12, 3)
+    texture = np.fft.rfftn(rng.standard_normal((SMALL_BOX,) * 3))
+    axis, half = np.fft.fftfreq(SMALL_BOX, 1 / SMALL_BOX), np.arange(SMALL_BOX // 2 + 1)
+    radius = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + half**2)
+    fine, coarse = (np.fft.irfftn(texture * np.exp(-radius / scale)) for scale in (8, 3))
+    particle = np.where(np.arange(SMALL_BOX) < SMALL_BOX // 2, fine, 3 * coarse)
+    particle /= particle[support > 0.5].std()
+    halves = [(particle + 0.5 * rng.standard_normal(particle.shape)) * support for _ in range(2)]
+    shift = np.array(centre) - SMALL_BOX // 2
+    moved = [np.roll(volume, shift, axis=(0, 1, 2)) for volume in (support, *halves)]
+    support, half, partner = (volume.astype(np.float32) for volume in moved)
+    return support, half, partner
+
+
+def small_risk(kind: str, xp: ModuleType, centre: tuple[int, int, int], order: int):
+    support, half, partner = (xp.asarray(volume) for volume in small_particle(centre))
+    if kind == "split-noise":
+        power = np.full(SMALL_BOX // 2 + 1, 0.25 * SMALL_BOX**3)
+        return SplitNoiseRisk(half, support, power, SMALL_CUTOFFS, order)
+    if kind == "cross-half":
+        return CrossHalfRisk(half, partner)
+    return QuarterRisk((half + partner) / 2, half, partner)
+
+
+@pytest.mark.parametrize(
+    ("kind", "centre", "order", "awf"),
+    [
+        ("split-noise", (36, 36, 36), 8, 3.0),
+        ("cross-half", (36, 36, 36), 8, 3.0),
+        ("quarter", (36, 36, 36), 8, 3.0),
+        ("split-noise", (26, 38, 46), 8, 3.0),
+        ("split-noise", (36, 36, 36), 4, 1.5),
+    ],
+)
+def test_small_cubes_and_low_frequencies_find_what_the_plain_search_finds(
+    xp, plain_search, kind, centre, order, awf
+):
+    support, *_ = small_particle(centre)
+    level, value = plain_search(small_risk(kind, np, centre, order), SMALL_CUTOFFS, order, awf)
+    risk = small_risk(kind, xp, centre, order)
+    assert len(list(cubes(risk.maps, SMALL_CUTOFFS))) >= 3  # else this tests nothing
+    found = search(risk, SMALL_CUTOFFS, order=order, awf=awf)
+    same = to_host(found.level) == level
+    assert same[support > 0.5].mean() > 0.999
+    error = abs(to_host(found.value) - value) / abs(value).max()
+    assert error[same].max() < 1e-4
+    assert np.sqrt((error**2).mean()) < 1e-4
 
 
 def test_pure_noise_gets_the_coarsest_cutoff(xp):
@@ -222,13 +283,11 @@ def test_low_frequencies_pass_unchanged(phantom):
 def test_progress_counts_every_level(phantom):
     told = []
     risk = CrossHalfRisk(phantom, phantom)
-    search(
-        risk, BOX, CUTOFFS[:4], order=ORDER, awf=AWF, progress=lambda *counts: told.append(counts)
-    )
+    search(risk, CUTOFFS[:4], order=ORDER, awf=AWF, progress=lambda *counts: told.append(counts))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_one_cutoff_is_a_uniform_filter(phantom):
-    found = search(CrossHalfRisk(phantom, phantom), BOX, CUTOFFS[3:4], order=ORDER, awf=AWF)
+    found = search(CrossHalfRisk(phantom, phantom), CUTOFFS[3:4], order=ORDER, awf=AWF)
     np.testing.assert_array_equal(found.level, 0)
     np.testing.assert_allclose(found.value, filtered_bank(phantom)[3], rtol=0, atol=1e-5)
