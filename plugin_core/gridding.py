@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.fft
 
+from plugin_core.backend import for_slabs
+
 _ITERATIONS = 10
 _TABLE_SIZE = 10_000
 """RELION tabulates the kernel for w in [0, 0.5) and truncates the index."""
@@ -37,27 +39,53 @@ def gridding_weights(weight: np.ndarray, radius: int, padded_box: float) -> np.n
     (n, n, n // 2 + 1) float64
     """
     n = weight.shape[0]
-    signed = scipy.fft.fftfreq(n, 1 / n)
-    axis2 = signed**2
+    axis2 = scipy.fft.fftfreq(n, 1 / n) ** 2
     inside = (axis2[:, None, None] + axis2[:, None] + axis2[: n // 2 + 1]) < radius**2
-    # RELION counts the middle index of its odd grid as negative: one voxel further out than it is.
-    offset2 = np.where(np.arange(n) < n // 2, np.arange(n), np.arange(n) - n) ** 2
-    kernel = _kernel(np.sqrt(offset2[:, None, None] + offset2[:, None] + offset2) / padded_box)
+    kernel = _kernel(n, padded_box)
     result = inside.astype(np.float64)
     for _ in range(_ITERATIONS):
-        blurred = scipy.fft.irfftn(result * weight, s=(n, n, n), overwrite_x=True)
-        blurred *= kernel
-        convolved = np.maximum(np.abs(scipy.fft.rfftn(blurred, overwrite_x=True)), 1e-6)
-        result[inside] /= convolved[inside]
+        convolved = np.maximum(np.abs(_multiply_in_real_space(result * weight, kernel)), 1e-6)
+        np.divide(result, convolved, out=result, where=inside)
+        del convolved
     return result
 
 
-def _kernel(frequency: np.ndarray) -> np.ndarray:
-    """Fourier transform of the Kaiser-Bessel blob of order 0, tabulated, 1 at zero frequency."""
+def _multiply_in_real_space(transform: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Transform back, multiply by `kernel` and transform again: (n, n, n // 2 + 1) complex128.
+
+    Axis by axis, since whole transforms make copies, and nothing else takes as much memory.
+    """
+    half = scipy.fft.ifftn(transform.astype(np.complex128), axes=(0, 1), overwrite_x=True)
+    del transform
+    volume = scipy.fft.irfft(half, n=len(kernel), axis=2)
+    del half
+    volume *= kernel
+    half = scipy.fft.rfft(volume, axis=2)
+    del volume
+    return scipy.fft.fftn(half, axes=(0, 1), overwrite_x=True)
+
+
+def _kernel(n: int, padded_box: float) -> np.ndarray:
+    """Fourier transform of the Kaiser-Bessel blob of order 0, tabulated, 1 at zero frequency.
+
+    Returns
+    -------
+    (n, n, n) float32
+    """
     table = _blob_transform(np.arange(_TABLE_SIZE) * (0.5 / _TABLE_SIZE))
-    index = (frequency * (_TABLE_SIZE / 0.5)).astype(np.int64)
-    values = table[np.minimum(index, _TABLE_SIZE - 1)] / table[0]
-    return np.where(index < _TABLE_SIZE, values, 0.0)
+    table = np.append(table / table[0], 0).astype(np.float32)
+    # RELION counts the middle index of its odd grid as negative: one voxel further out than it is.
+    offset2 = np.where(np.arange(n) < n // 2, np.arange(n), np.arange(n) - n) ** 2
+    of_plane = offset2[:, None] + offset2
+    kernel = np.empty((n, n, n), dtype=np.float32)
+
+    def fill(z: slice) -> None:
+        frequency = np.sqrt(offset2[z, None, None] + of_plane) / padded_box
+        index = (frequency * (_TABLE_SIZE / 0.5)).astype(np.int64)
+        kernel[z] = table[np.minimum(index, _TABLE_SIZE)]
+
+    for_slabs(kernel, fill)
+    return kernel
 
 
 def _blob_transform(frequency: np.ndarray) -> np.ndarray:

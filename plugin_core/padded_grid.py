@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
+from typing import TypeVar
 
 import numpy as np
 
-from plugin_core.backend import Array, array_module, fft_module
+from plugin_core.backend import Array, array_module, fft_module, for_blocks, for_slabs
 
-_BLOCK_VOXELS = 1 << 21
-"""Voxels handled at a time: large enough to hide call overheads, small enough to stay in cache."""
+Loaded = TypeVar("Loaded")
+
+_BLOCK_VOXELS = 1 << 19
+"""Voxels read at a time: large enough to hide call overheads, small enough to stay in cache."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,10 @@ class PaddedGrid:
         positive = np.arange(self.radius, dtype=np.int32)
         return np.concatenate([positive, -positive[:0:-1]])
 
-    def squared_radius(self, rows: slice) -> np.ndarray:
-        """Squared radius of the cropped grid's z rows `rows`: (rows, 2R - 1, R) int32."""
-        z, y = self.rows[rows] ** 2, self.rows**2
-        x = np.arange(self.radius, dtype=np.int32) ** 2
-        return z[:, None, None] + y[:, None] + x
+    def squared_radius(self, rows: slice, xp: ModuleType = np) -> Array:
+        """Squared radius of the cropped grid's z rows `rows`: (rows, 2R - 1, R) int64."""
+        squares = xp.asarray(self.rows.astype(np.int64) ** 2)
+        return squares[rows, None, None] + (squares[:, None] + squares[: self.radius])
 
     def blocks(self) -> Iterator[slice]:
         """Slices of cropped z rows, contiguous in RELION's arrays, of a handy size."""
@@ -80,65 +83,83 @@ class PaddedGrid:
     def read(self, array: Array, rows: slice) -> np.ndarray:
         """Read cropped z rows of one of RELION's (P, P, P // 2 + 1) arrays.
 
+        Parameters
+        ----------
+        array : Array
+            Or anything else of which a slice along z, y and x is a NumPy array.
+
         Returns
         -------
         (rows, 2R - 1, R) float32
         """
         edge = self.radius
         offset = 0 if rows.start < edge else self.size - (2 * edge - 1)
-        planes = array[rows.start + offset : rows.stop + offset]
-        return np.concatenate(
-            [planes[:, :edge, :edge], planes[:, self.size - edge + 1 :, :edge]], axis=1
-        )
+        z, x = slice(rows.start + offset, rows.stop + offset), slice(0, edge)
+        positive, negative = slice(0, edge), slice(self.size - edge + 1, self.size)
+        return np.concatenate([array[z, positive, x], array[z, negative, x]], axis=1)
 
-    def inverse(self, block: Callable[[slice], Array]) -> Array:
+    def inverse(
+        self,
+        load: Callable[[slice], Loaded],
+        transform: Callable[[slice, Loaded], Array],
+        xp: ModuleType,
+    ) -> Array:
         """Inverse transform to the central N^3 voxels.
 
         Parameters
         ----------
-        block : callable
-            Given a slice of cropped z rows, returns the transform there: (rows, 2R - 1, R)
-            complex64, NumPy or CuPy.
+        load : callable
+            Given a slice of cropped z rows, reads what `transform` needs there.
+        transform : callable
+            Given the slice and what was read, returns the transform there: (rows, 2R - 1, R)
+            complex64 of `xp`.
+        xp : module
+            numpy or cupy.
 
         Returns
         -------
         (N, N, N) float32
             The unit-round-trip inverse (1/P^3) of the half-complex grid, origin at N // 2.
         """
-        cropped_y = self._transform_y(block)
-        cropped_zy = self._transform_z(cropped_y)
-        del cropped_y
+        cropped_zy = self._transform_z(self._transform_y(load, transform, xp))
         return self._transform_x(cropped_zy)
 
-    def _transform_y(self, block: Callable[[slice], Array]) -> Array:
-        result = None
-        for rows in self.blocks():
-            part = self._crop(self._inverse_along(block(rows), axis=1), axis=1)
-            if result is None:
-                xp = array_module(part)
-                result = xp.empty((2 * self.radius - 1, self.box, self.radius), dtype=np.complex64)
-            result[rows] = part
+    def _transform_y(
+        self,
+        load: Callable[[slice], Loaded],
+        transform: Callable[[slice, Loaded], Array],
+        xp: ModuleType,
+    ) -> Array:
+        result = xp.empty((2 * self.radius - 1, self.box, self.radius), dtype=np.complex64)
+
+        def fill(rows: slice, loaded: Loaded) -> None:
+            self._inverse_along(transform(rows, loaded), result[rows], axis=1)
+
+        for_blocks(self.blocks(), load, fill, xp)
         return result
 
     def _transform_z(self, half: Array) -> Array:
-        result = array_module(half).empty((self.box, self.box, self.radius), dtype=np.complex64)
-        depth = max(1, _BLOCK_VOXELS // (self.size * self.radius))
-        for start in range(0, self.box, depth):
-            columns = slice(start, min(start + depth, self.box))
-            result[:, columns] = self._crop(self._inverse_along(half[:, columns], axis=0), axis=0)
+        shape = (self.box, self.box, self.radius)
+        result = array_module(half).empty(shape, dtype=np.complex64)
+
+        def fill(columns: slice) -> None:
+            self._inverse_along(half[:, columns], result[:, columns], axis=0)
+
+        for_slabs(result, fill, axis=1)
         return result
 
     def _transform_x(self, half: Array) -> Array:
         result = array_module(half).empty((self.box,) * 3, dtype=np.float32)
-        depth = max(1, _BLOCK_VOXELS // (self.size * self.box))
-        for start in range(0, self.box, depth):
-            planes = slice(start, min(start + depth, self.box))
+
+        def fill(planes: slice) -> None:
             lines = fft_module(half).irfft(half[planes], n=self.size, axis=2)
-            result[planes] = self._crop(lines, axis=2)
+            self._crop(lines, result[planes], axis=2)
+
+        for_slabs(result, fill)
         return result
 
-    def _inverse_along(self, cropped: Array, axis: int) -> Array:
-        """Inverse FFT of length P along `axis` of cropped rows, zero where they were cropped."""
+    def _inverse_along(self, cropped: Array, target: Array, axis: int) -> None:
+        """Inverse FFT of length P of cropped rows, zero where they were cropped, cropped to N."""
         edge = self.radius
         shape = list(cropped.shape)
         shape[axis] = self.size
@@ -147,11 +168,11 @@ class PaddedGrid:
         moved[:edge] = source[:edge]
         if edge > 1:
             moved[1 - edge :] = source[edge:]
-        return fft_module(padded).ifft(padded, axis=axis, overwrite_x=True)
+        self._crop(fft_module(padded).ifft(padded, axis=axis, overwrite_x=True), target, axis)
 
-    def _crop(self, lines: Array, axis: int) -> Array:
+    def _crop(self, lines: Array, target: Array, axis: int) -> None:
         """Central N of P samples along `axis`, moving the origin from index 0 to N // 2."""
-        xp = array_module(lines)
         before = self.box // 2
-        index = xp.arange(-before, self.box - before) % self.size
-        return xp.take(lines, index, axis=axis)
+        moved, source = np.moveaxis(target, axis, 0), np.moveaxis(lines, axis, 0)
+        moved[before:] = source[: self.box - before]
+        moved[:before] = source[self.size - before :]

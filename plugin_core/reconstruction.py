@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -19,7 +18,7 @@ from plugin_core.backend import Array, array_module
 from plugin_core.gridding import gridding_weights
 from plugin_core.masks import soft_sphere, squared_distance
 from plugin_core.padded_grid import PaddedGrid
-from plugin_core.weights import Prior, RadialWeights, divisor, regularised_weight
+from plugin_core.weights import Divisor, Prior, RadialWeights
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,9 @@ def reconstruct(
     """
     grid = radial.grid
     if gridding:
-        quotient = _gridded(arrays, radial, prior, xp)
+        volume = _gridded(arrays, radial, prior, xp)
     else:
-        quotient = divided(arrays, grid, partial(divisor, radial=radial, prior=prior), xp)
-    volume = grid.inverse(quotient)
+        volume = divided(arrays, grid, Divisor(radial, prior, xp), xp)
     volume *= np.float32(float(grid.box) ** data_dimension)
     _fill_outside_sphere(volume)
     correct_interpolation(volume, grid)
@@ -84,57 +82,68 @@ def divided(
     grid: PaddedGrid,
     divide_by: Callable[[Array, Array], Array],
     xp: ModuleType,
-) -> Callable[[slice], Array]:
-    """Data over weights, for :meth:`PaddedGrid.inverse`.
+) -> Array:
+    """Inverse transform of the data over weights: (N, N, N) float32, see `PaddedGrid.inverse`.
 
     Parameters
     ----------
     divide_by : callable
-        Given weights and their squared padded radii, returns what the data are divided by.
+        Given weights and their squared padded radii, which go up to the corners of the cube of
+        side 2R - 1, returns what the data are divided by: infinite where they are to be left out.
     """
 
-    def block(rows: slice) -> Array:
-        radius2 = xp.asarray(grid.squared_radius(rows))
-        outside = radius2 >= grid.radius**2
-        radius2[outside] = 0
-        below = divide_by(xp.asarray(grid.read(arrays.weight, rows)), radius2)
-        # Where nothing was measured the data are zero too: any divisor but zero will do.
-        below[outside | (below == 0)] = np.inf
-        return _read_data(arrays, grid, rows, xp) / below
+    def load(rows: slice) -> list[np.ndarray]:
+        return [grid.read(arrays.weight, rows), *_read_data(arrays, grid, rows)]
 
-    return block
+    def transform(rows: slice, loaded: list[np.ndarray]) -> Array:
+        weight, real, imag = (xp.asarray(part) for part in loaded)
+        gain = 1 / divide_by(weight, grid.squared_radius(rows, xp))
+        return _complex(real, imag, gain)
+
+    return grid.inverse(load, transform, xp)
 
 
 def _gridded(
     arrays: Accumulators, radial: RadialWeights, prior: Prior | None, xp: ModuleType
-) -> Callable[[slice], Array]:
+) -> Array:
     grid = radial.grid
+    divisor = Divisor(radial, prior)
     edge = grid.radius
     n = 2 * (edge + 1) + 1
     rows_of = np.concatenate([np.arange(edge), np.arange(n - edge + 1, n)])
     weight = np.zeros((n, n, n // 2 + 1))
     for rows in grid.blocks():
         radius2 = grid.squared_radius(rows)
-        inside = radius2 < edge**2
-        radius2[~inside] = 0
-        part = regularised_weight(grid.read(arrays.weight, rows), radius2, radial, prior)
-        weight[np.ix_(rows_of[rows], rows_of, np.arange(edge))] = part * inside
+        part = divisor.regularised(grid.read(arrays.weight, rows), radius2)
+        part[radius2 >= edge**2] = 0
+        weight[np.ix_(rows_of[rows], rows_of, np.arange(edge))] = part
     multiplier = gridding_weights(weight, edge, grid.box * grid.padding)
 
-    def block(rows: slice) -> Array:
-        part = multiplier[np.ix_(rows_of[rows], rows_of, np.arange(edge))]
-        return _read_data(arrays, grid, rows, xp) * xp.asarray(part, dtype=np.float32)
+    def load(rows: slice) -> list[np.ndarray]:
+        part = multiplier[np.ix_(rows_of[rows], rows_of, np.arange(edge))].astype(np.float32)
+        return [part, *_read_data(arrays, grid, rows)]
 
-    return block
+    def transform(rows: slice, loaded: list[np.ndarray]) -> Array:
+        gain, real, imag = (xp.asarray(part) for part in loaded)
+        return _complex(real, imag, gain)
+
+    return grid.inverse(load, transform, xp)
 
 
-def _read_data(arrays: Accumulators, grid: PaddedGrid, rows: slice, xp: ModuleType) -> Array:
-    data = np.empty((rows.stop - rows.start, 2 * grid.radius - 1, grid.radius), np.complex64)
-    data.real = grid.read(arrays.data_real, rows)
-    data.imag = grid.read(arrays.data_imag, rows)
-    if not np.isfinite(data.sum(dtype=np.complex128)):
+def _read_data(arrays: Accumulators, grid: PaddedGrid, rows: slice) -> list[np.ndarray]:
+    data = [grid.read(part, rows) for part in (arrays.data_real, arrays.data_imag)]
+    if not all(np.isfinite([part.min(), part.max()]).all() for part in data):
         raise ValueError("the data hold values that are not finite")
-    return xp.asarray(data)
+    return data
+
+
+def _complex(real: Array, imag: Array, gain: Array) -> Array:
+    """Return (real + i imag) times a gain, complex64."""
+    xp = array_module(gain)
+    result = xp.empty(gain.shape, dtype=np.complex64)
+    xp.multiply(real, gain, out=result.real)
+    xp.multiply(imag, gain, out=result.imag)
+    return result
 
 
 def _fill_outside_sphere(volume: Array) -> None:

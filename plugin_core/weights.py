@@ -7,11 +7,12 @@ per squared radius, serves the check of the values, the noise estimate and the f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from types import ModuleType
 
 import numpy as np
 
-from plugin_core.backend import Array, array_module
+from plugin_core.backend import Array, array_module, in_threads
 from plugin_core.padded_grid import PaddedGrid
 
 _FLOOR_FRACTION = 1e-3
@@ -124,57 +125,99 @@ def radial_weights(weight: Array, grid: PaddedGrid) -> RadialWeights:
     ValueError
         If the weights hold NaN, infinite or negative values, or are zero throughout.
     """
-    size = grid.radius**2
-    sums, inverse_sums, counts = np.zeros(size), np.zeros(size), np.zeros(size)
-    for rows in grid.blocks():
-        values = grid.read(weight, rows).ravel()
-        _check_weights(values)
-        radius2 = grid.squared_radius(rows).ravel()
-        inside = radius2 < size
-        values, radius2 = values[inside], radius2[inside]
-        sums += np.bincount(radius2, weights=values, minlength=size)
-        counts += np.bincount(radius2, minlength=size)
-        positive = values > _NO_WEIGHT
-        inverse_sums += np.bincount(
-            radius2[positive], weights=1 / values[positive].astype(np.float64), minlength=size
-        )
+    sums, inverse_sums, counts = np.sum(
+        in_threads(partial(_sum_planes, weight, grid), range(grid.radius)), axis=0
+    )[:, : grid.radius**2]
     if not sums.any():
         raise ValueError("the weights are zero everywhere: no particle contributed")
     return RadialWeights(grid, sums, inverse_sums, counts)
 
 
-def regularised_weight(
-    weight: Array, radius2: Array, radial: RadialWeights, prior: Prior | None
-) -> Array:
-    """Return the weights with the prior added.
+def _sum_planes(weight: Array, grid: PaddedGrid, planes: list[int]) -> np.ndarray:
+    """Sums of weights and of their inverses, and counts, over planes z and -z: (3, 3 R^2) float64.
+
+    The rows y and -y, and the planes z and -z, are first added up, since they share their radii.
+    """
+    edge = grid.radius
+    axis2 = np.arange(edge) ** 2
+    plane2 = (axis2[:, None] + axis2).ravel()
+    times = np.repeat([1.0, 2.0], [edge, edge * (edge - 1)])  # y = 0 occurs once
+    totals = np.zeros((3, 3 * edge**2))
+    for z in planes:
+        rows = [z] if z == 0 else [z, 2 * edge - 1 - z]
+        values = np.concatenate([grid.read(weight, slice(row, row + 1)) for row in rows])
+        _check_weights(values)
+        inverse = np.zeros_like(values)
+        np.divide(1, values, out=inverse, where=values > _NO_WEIGHT)
+        here = totals[:, z**2 : z**2 + plane2[-1] + 1]
+        here[0] += np.bincount(plane2, weights=_folded(values, edge))
+        here[1] += np.bincount(plane2, weights=_folded(inverse, edge))
+        here[2] += np.bincount(plane2, weights=len(rows) * times)
+    return totals
+
+
+def _folded(planes: np.ndarray, edge: int) -> np.ndarray:
+    """Sum over the planes, and over rows y and -y of each, which come in this order: float64."""
+    total = planes.sum(axis=0, dtype=np.float64)
+    total[1:edge] += total[: edge - 1 : -1]
+    return total[:edge].ravel()
+
+
+class Divisor:
+    """What the data are divided by: the weights with the prior added, raised to their floor.
 
     Parameters
     ----------
-    weight : float32
-        Any part of the weight array.
-    radius2 : int32, same shape
-        Squared padded radius of each of its voxels, all below R^2.
+    radial : RadialWeights
+    prior : Prior or None
+    xp : module
+        numpy or cupy: where the weights lie.
     """
-    xp = array_module(weight)
-    constant, inverse = radial.prior_term(prior)
-    result = weight + xp.asarray(constant, dtype=np.float32)[radius2]
-    if inverse.any():
-        measured = xp.maximum(weight, np.float32(_NO_WEIGHT))
-        term = xp.asarray(inverse, dtype=np.float32)[radius2] / measured
-        result += xp.where(weight > _NO_WEIGHT, term, np.float32(0))
-    return result
+
+    def __init__(self, radial: RadialWeights, prior: Prior | None, xp: ModuleType = np) -> None:
+        constant, inverse = radial.prior_term(prior)
+        floor = radial.floor(prior)
+        # Where nothing was measured the data are zero too: any divisor but zero will do.
+        floor[floor == 0] = np.inf
+        self._constant = radial_table(constant, 0, xp) if constant.any() else None
+        self._inverse = radial_table(inverse, 0, xp) if inverse.any() else None
+        self._floor = radial_table(floor, np.inf, xp)
+
+    def regularised(self, weight: Array, radius2: Array) -> Array:
+        """Return the weights with the prior added.
+
+        Parameters
+        ----------
+        weight : float32
+            Any part of the weight array.
+        radius2 : int, same shape
+            Squared padded radius of each of its voxels.
+        """
+        xp = array_module(weight)
+        result = weight
+        if self._constant is not None:
+            result = result + xp.take(self._constant, radius2)
+        if self._inverse is not None:
+            term = xp.take(self._inverse, radius2) / xp.maximum(weight, np.float32(_NO_WEIGHT))
+            result = result + xp.where(weight > _NO_WEIGHT, term, np.float32(0))
+        return result
+
+    def __call__(self, weight: Array, radius2: Array) -> Array:
+        """Return the divisors; infinite where `radius2` is R^2 or more, or nothing was measured."""
+        floor = array_module(weight).take(self._floor, radius2)
+        return array_module(weight).maximum(self.regularised(weight, radius2), floor)
 
 
-def divisor(weight: Array, radius2: Array, radial: RadialWeights, prior: Prior | None) -> Array:
-    """Return what the data are divided by: :func:`regularised_weight` raised to its floor."""
-    xp = array_module(weight)
-    floor = xp.asarray(radial.floor(prior), dtype=np.float32)
-    return xp.maximum(regularised_weight(weight, radius2, radial, prior), floor[radius2])
+def radial_table(values: np.ndarray, beyond: float, xp: ModuleType) -> Array:
+    """Values for squared radii below R^2, continued with `beyond` to the corners of the cube."""
+    table = np.full(3 * len(values), beyond, dtype=np.float32)
+    table[: len(values)] = values
+    return xp.asarray(table)
 
 
 def _check_weights(values: np.ndarray) -> None:
-    smallest = float(values.min())
-    if not np.isfinite(values.sum(dtype=np.float64)):
+    smallest, largest = float(values.min()), float(values.max())
+    if not np.isfinite([smallest, largest]).all():
         raise ValueError("the weights hold values that are not finite")
     if smallest < 0:
         raise ValueError(f"the weights hold negative values, down to {smallest:.4g}")

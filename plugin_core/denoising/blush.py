@@ -17,7 +17,7 @@ from plugin_core.backend import Array, array_module
 from plugin_core.fourier import apply_radial, irfftn, radii, raised_cosine_low_pass, rfftn
 from plugin_core.padded_grid import PaddedGrid
 from plugin_core.reconstruction import Accumulators, correct_interpolation, divided
-from plugin_core.weights import Prior, RadialWeights
+from plugin_core.weights import Prior, RadialWeights, radial_table
 
 STRIDE = 20
 
@@ -135,10 +135,14 @@ def _reconstruct(
     arrays: Accumulators, grid: PaddedGrid, added: np.ndarray, data_dimension: int, xp: ModuleType
 ) -> Array:
     """Data over weights with `added` (R^2,), a function of the squared padded radius, added."""
-    table = xp.asarray(added, dtype=np.float32)
-    volume = grid.inverse(
-        divided(arrays, grid, lambda weight, radius2: weight + table[radius2], xp)
-    )
+    table = radial_table(added, np.inf, xp)
+
+    def divide_by(weight: Array, radius2: Array) -> Array:
+        total = weight + table[radius2]
+        total[total == 0] = np.inf  # nothing was measured there
+        return total
+
+    volume = divided(arrays, grid, divide_by, xp)
     volume *= np.float32(float(grid.box) ** data_dimension)
     correct_interpolation(volume, grid)
     return volume

@@ -47,10 +47,11 @@ def test_the_pruned_inverse_is_the_whole_one(xp, grid):
     index = np.arange(-(grid.box // 2), grid.box - grid.box // 2) % grid.size
     expected = whole[np.ix_(index, index, index)]
 
-    def block(rows: slice):
-        return xp.asarray(grid.read(transform.astype(np.complex64), rows))
-
-    found = grid.inverse(block)
+    found = grid.inverse(
+        lambda rows: grid.read(transform.astype(np.complex64), rows),
+        lambda rows, block: xp.asarray(block),
+        xp,
+    )
     assert found.dtype == np.float32
     np.testing.assert_allclose(to_host(found), expected, rtol=0, atol=1e-6 * abs(expected).max())
 

@@ -7,7 +7,7 @@ import pytest
 
 from plugin_core.backend import to_host
 from plugin_core.padded_grid import PaddedGrid
-from plugin_core.weights import Prior, divisor, radial_weights
+from plugin_core.weights import Divisor, Prior, radial_weights
 
 GRID = PaddedGrid(12, 2.0, 5)
 
@@ -52,7 +52,8 @@ def test_no_divisor_is_below_a_thousandth_of_its_shell_mean(xp, weight, prior):
     inside = radius2 < GRID.radius**2
     shell = np.floor(np.sqrt(radius2[inside]) / GRID.padding)
     radial = radial_weights(weight, GRID)
-    found = to_host(divisor(xp.asarray(weight[inside]), xp.asarray(radius2[inside]), radial, prior))
+    divisor = Divisor(radial, prior, xp)
+    found = to_host(divisor(xp.asarray(weight[inside]), xp.asarray(radius2[inside])))
     means = np.array([found[shell == k].mean() for k in range(GRID.max_shell)])
     assert (found > 0.99e-3 * means[shell.astype(int)]).all()
     if prior is None:  # the zeros among the weights have been raised, the others left alone
