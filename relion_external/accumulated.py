@@ -10,9 +10,9 @@ from plugin_core.backend import Array
 from plugin_core.padded_grid import PaddedGrid
 from plugin_core.reconstruction import Accumulators, reconstruct
 from plugin_core.weights import Prior, RadialWeights, radial_weights
+from relion_external.array_file import ArrayFile
 from relion_external.errors import UserError
 from relion_external.iteration import HookCall
-from relion_external.volumes import map_array
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Accumulated:
 
     @cached_property
     def arrays(self) -> Accumulators:
-        """RELION's arrays, memory-mapped."""
+        """RELION's arrays, in their files."""
         call, shape = self.call, self.grid.shape
         return Accumulators(
-            data_real=map_array(call.data_real, shape),
-            data_imag=map_array(call.data_imag, shape),
-            weight=map_array(call.weight, shape),
+            data_real=ArrayFile(call.data_real, shape),
+            data_imag=ArrayFile(call.data_imag, shape),
+            weight=ArrayFile(call.weight, shape),
         )
 
     @cached_property

@@ -23,7 +23,7 @@ from plugin_core.spectral_trailing import trail
 from relion_external import call_report, quarter_maps
 from relion_external.call_evidence import evidence_of
 from relion_external.call_log import Stopwatch, call_log
-from relion_external.call_memory import Need, memory_explained
+from relion_external.call_memory import Need, memory_explained, warn_of_little_memory
 from relion_external.call_setup import Job, open_job
 from relion_external.iteration import HALF, JOINED, parse_name
 from relion_external.network_weights import require_torch
@@ -75,6 +75,7 @@ def _nonuniform(job: Job) -> dict[str, Any]:
 def _regularised(job: Job) -> dict[str, Any]:
     with job.watch.stage("reconstruction"):
         raw = job.accumulated.raw()
+    job.device.release_unused()
     with job.watch.stage("regularisation"):
         found = regularize(_inputs(job, raw), _parameters(job))
     del raw
@@ -156,20 +157,31 @@ def _remove_arrays(job: Job) -> None:
 
 @contextmanager
 def _no_result_on_failure(job: Job) -> Iterator[None]:
-    """Take back the result if anything fails after it was written."""
+    """Take back what was written if anything fails, the result first of all."""
+    outputs = job.outputs
     try:
         yield
     except BaseException:
-        job.outputs.result.unlink(missing_ok=True)
+        for path in (outputs.result, outputs.cutoff, outputs.regularized):
+            path.unlink(missing_ok=True)
         raise
 
 
 def _needs(job: Job) -> list[Need]:
     grid, options = job.accumulated.grid, job.options
     predicted = cost.predict(
-        grid.box, grid.padding, grid.max_shell, options.levels, options.risk
-    ).device_bytes
-    return [Need(job.device.name, predicted, job.device.free_bytes())]
+        grid.box,
+        grid.padding,
+        grid.max_shell,
+        levels=options.levels,
+        risk=_risk(job) if options.method == "nonuniform" else None,
+        gridding=options.gridding,
+    )
+    free = job.device.free_bytes()
+    if free is None or options.gridding:
+        warn_of_little_memory(predicted.host_bytes)
+    needed = predicted.host_bytes if free is None else predicted.device_bytes
+    return [Need(job.device.name, needed, free)]
 
 
 _METHODS: dict[str, Callable[[Job], dict[str, Any]]] = {

@@ -16,6 +16,7 @@ import pytest
 
 from plugin_core.backend import Device
 from relion_external import call_setup
+from relion_external.errors import UserError
 
 OTHER = "run_it003_half2_class001_external_reconstruct.mrc"
 
@@ -105,7 +106,7 @@ CASES = {
     ),
     "not a number for a number": (
         set_label("rlnPaddingFactor", "nan"),
-        rf"{STAR}: _rlnPaddingFactor is nan, expected a number",
+        rf"{STAR}: _rlnPaddingFactor is 'nan', expected a number",
     ),
     "2-D reference": (
         set_label("rlnReferenceDimensionality", 2),
@@ -441,6 +442,71 @@ def test_running_out_of_memory_is_put_into_words(project, refused, monkeypatch):
         r"1024 bytes",
         refused(project.call()),
     )
+
+
+def raised(name: str, module: str, words: str):
+    """A function that raises one of CuPy's errors after the search has begun."""
+    kind = type(name, (RuntimeError,), {"__module__": module})
+
+    def fail(*arguments):
+        raise kind(words)
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "words", "told"),
+    [
+        (
+            "OutOfMemoryError",
+            "cupy.cuda.memory",
+            "Out of memory allocating 1,024 bytes",
+            r"CPU has too little memory for box 16: about 0\.\d GB needed; the allocation failed: "
+            "Out of memory allocating 1,024 bytes",
+        ),
+        (
+            "CUDARuntimeError",
+            "cupy_backends.cuda.api.runtime",
+            "cudaErrorDevicesUnavailable: device is busy or unavailable",
+            "CPU failed during the work: CUDARuntimeError: cudaErrorDevicesUnavailable: device is "
+            "busy or unavailable; run again, or with --gpu cpu",
+        ),
+    ],
+)
+def test_a_gpu_that_fails_during_the_search(
+    project, refused, monkeypatch, name, module, words, told
+):
+    monkeypatch.setattr(
+        "plugin_core.nonuniform.risks.SplitNoiseRisk.difference", raised(name, module, words)
+    )
+    project.previous_iteration()
+    assert re.fullmatch(told, refused(project.call()))
+    assert not list(project.folder.glob("*_cutoff.mrc"))
+
+
+def test_too_little_memory_of_the_host_is_warned_of(project, reconstruct, monkeypatch):
+    monkeypatch.setattr("relion_external.call_memory.available_memory", lambda: 10_000_000)
+    project.previous_iteration()
+    answered = reconstruct(project.call())
+    assert answered.status == 0
+    assert answered.stderr == (
+        "relion-external: warning: about 0.1 GB of memory are needed and 0.0 GB are available: the "
+        "system may end this program without another word\n"
+    )
+
+
+def test_no_output_is_left_where_the_last_one_fails(project, refused, monkeypatch):
+    real = call_setup.write_map
+
+    def write_map(path, *arguments):
+        if path.name.endswith("reconstruct.mrc"):
+            raise UserError(f"{path} cannot be written: disk failed")
+        real(path, *arguments)
+
+    monkeypatch.setattr(call_setup, "write_map", write_map)
+    project.previous_iteration()
+    assert refused(project.call()).endswith("cannot be written: disk failed")
+    assert not list(project.folder.glob("*half1*_cutoff.mrc"))
 
 
 def test_an_error_of_the_program_itself_names_the_log(project, reconstruct, monkeypatch):
