@@ -8,6 +8,7 @@ auto-refinement, in which the half-sets are joined.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from relion_external import star
 from relion_external.errors import UserError
+from relion_external.plain_star import read_plain
 
 _NAME = re.compile(
     r"^(?P<root>.+)_it(?P<iteration>\d{3,})(?:_half(?P<half>[12]))?"
@@ -189,7 +191,7 @@ def read_call(path: Path) -> HookCall:
         If the file is missing, is not a hook call of a 3-D reference, or lacks something.
     """
     name = parse_name(path)
-    blocks = star.read_blocks(path)
+    blocks = read_plain(path)
     if star.GENERAL not in blocks:
         raise UserError(f"{path} lacks the block data_{star.GENERAL}: not a hook call of RELION")
     general = blocks[star.GENERAL]
@@ -246,7 +248,7 @@ def resolve_particle_diameter(
     return found
 
 
-def _read_spectra(blocks: dict[str, Any], box: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_spectra(blocks: Mapping[str, Any], box: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
     table = blocks.get(star.SPECTRA)
     if table is None:
         raise UserError(
@@ -272,7 +274,7 @@ def _read_spectra(blocks: dict[str, Any], box: int, path: Path) -> tuple[np.ndar
 def _first_block(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    return dict(next(iter(star.read_blocks(path, first_only=True).values())))
+    return dict(next(iter(read_plain(path, first_only=True).values())))
 
 
 def _positive(block: dict[str, Any], label: str, path: Path) -> float | None:

@@ -15,18 +15,21 @@ import tempfile
 import time
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from plugin_core.backend import Array
 from plugin_core.fourier import shell_to_angstrom
 from relion_external import star
 from relion_external.errors import UserError
 from relion_external.iteration import HALF, HookCall, PreviousIteration
+from relion_external.plain_star import read_plain
 from relion_external.processes import run_to_the_end
 from relion_external.volumes import read_map
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROGRAM = "relion_reconstruct"
 
@@ -153,7 +156,7 @@ def _symmetry(previous: PreviousIteration) -> str:
             f"the risk quarter needs the symmetry, but the sampling file that "
             f"{previous.optimiser_path} names ({path}) does not exist"
         )
-    block = next(iter(star.read_blocks(path, first_only=True).values()))
+    block = next(iter(read_plain(path, first_only=True).values()))
     return star.text(block, star.SYMMETRY, path)
 
 

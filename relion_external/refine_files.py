@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from relion_external import star
+from relion_external.plain_star import read_plain
 
 _SPLIT_KINDS = ("optimiser", "sampling", "data", "half1_model", "half2_model")
 """The STAR files that an iteration of a refinement in two half-sets consists of."""
@@ -54,7 +55,7 @@ def last_whole_iteration(root: Path) -> int | None:
 
 def resolution_angstrom(model: Path) -> float | None:
     """RELION's estimate of the resolution in Å, from a model STAR file; None at the start."""
-    block = star.read_blocks(model, first_only=True)["model_general"]
+    block = read_plain(model, first_only=True)["model_general"]
     if str(block.get(star.CURRENT_RESOLUTION)).lower() == "inf":
         return None
     return star.number(block, star.CURRENT_RESOLUTION, model)

@@ -63,8 +63,10 @@ FSC_RANDOMISED = "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps"
 _REQUIRED = object()
 
 
-def read_blocks(path: Path, first_only: bool = False) -> dict[str, Any]:
+def read_blocks(path: Path) -> dict[str, Any]:
     """Read a STAR file: a dict for each list block, a data frame for each loop.
+
+    Where speed matters, see :mod:`relion_external.plain_star`.
 
     Raises
     ------
@@ -78,7 +80,7 @@ def read_blocks(path: Path, first_only: bool = False) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pandas' deprecations are not our users' business
-            blocks = starfile.read(path, read_n_blocks=1 if first_only else None, always_dict=True)
+            blocks = starfile.read(path, always_dict=True)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist (working directory: {Path.cwd()})") from None
     except OSError as error:

@@ -141,8 +141,8 @@ def test_the_previous_iteration(project, call, model):
     project.previous_iteration(model=model, command_line="--o run --auto_refine --pad 1")
     previous = read_previous(parse_name(project.call(call)))
     assert previous.model_path == project.folder / f"run_it002_{model}.star"
-    assert previous.optimiser["rlnParticleDiameter"] == 40
-    assert previous.model["rlnPixelSize"] == 4
+    assert float(previous.optimiser["rlnParticleDiameter"]) == 40
+    assert float(previous.model["rlnPixelSize"]) == 4
     assert previous.data_dimension == 2
     assert "--o run --auto_refine --pad 1" in previous.command_line
     assert not previous.is_gradient

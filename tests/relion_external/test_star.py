@@ -40,7 +40,6 @@ def test_a_list_and_a_loop(path):
     blocks = star.read_blocks(path)
     assert blocks["general"] == {"rlnName": "run.mrc", "rlnSize": 64}
     assert list(blocks["table"]["rlnValue"]) == [0.5, 2.5e-07]
-    assert list(star.read_blocks(path, first_only=True)) == ["general"]
 
 
 def test_a_missing_file_is_told_with_the_working_directory(tmp_path):
