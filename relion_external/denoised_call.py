@@ -21,7 +21,9 @@ from relion_external.call_memory import memory_explained
 from relion_external.call_setup import Job, device_request
 from relion_external.denoised_steps import denoiser_input, write_answer
 from relion_external.denoiser_setup import Denoiser, open_denoiser
+from relion_external.errors import UserError
 from relion_external.iteration import CLASSIFICATION
+from relion_external.tuned_call import tuned
 
 
 def denoised(job: Job) -> dict[str, Any]:
@@ -32,6 +34,8 @@ def denoised(job: Job) -> dict[str, Any]:
     UserError
         If the weights or the device cannot be had, or memory runs out.
     """
+    if job.options.blush_compatible and job.options.tune_every:
+        raise UserError("--tune_every is not what relion-blush does: leave out --blush_compatible")
     request = device_request(job.call, job.options.gpu)
     if job.options.blush_compatible:
         answer = blush_compatible.answer
@@ -56,12 +60,13 @@ def _answer(job: Job, denoiser: Denoiser) -> dict[str, Any]:
     else:
         with job.watch.stage("reconstruction"):
             seen = job.accumulated.raw()
+    denoiser, tuning = tuned(job, seen, denoiser)
     with job.watch.stage("regularisation"):
         found = regularize(denoiser_input(job, seen, job.support), denoiser.parameters)
     del seen
     volume, figures = _within_evidence(job, denoiser, found.volume, lambda: wiener() * job.support)
     write_answer(job, volume, wiener)
-    return found.summary | figures
+    return found.summary | denoiser.figures | tuning | figures
 
 
 def _within_evidence(

@@ -139,11 +139,33 @@ def add_denoiser(group: argparse._ArgumentGroup, in_relion: bool = False) -> Non
             action="store_true",
             help="do all as relion-blush does, its known slips included",
         )
+        group.add_argument(
+            "--tune_every",
+            type=natural_number,
+            default=0,
+            metavar="K",
+            help="train the network on, in every K-th iteration, each half-set's own copy on that "
+            "half-map alone (default: %(default)s, never)",
+        )
+        group.add_argument(
+            "--tune_steps",
+            type=positive_integer,
+            default=100,
+            metavar="N",
+            help="steps of each tuning (default: %(default)s)",
+        )
 
 
 _OF_METHOD = {
     "nonuniform": ("risk", "awf", "order", "levels"),
-    "denoiser": ("weights", "stride", "precision", "blush_compatible"),
+    "denoiser": (
+        "weights",
+        "stride",
+        "precision",
+        "blush_compatible",
+        "tune_every",
+        "tune_steps",
+    ),
 }
 """Options that have a meaning with one method only."""
 
