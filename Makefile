@@ -3,14 +3,15 @@
 PY := .venv/bin/python
 STAMP := .venv/up-to-date
 
-.PHONY: help demo test pytest lint bench relion clean
+.PHONY: help demo test pytest lint bench evidence relion clean
 
 help:
-	@echo 'make demo    refine a small simulated data set with RELION and this plugin'
-	@echo 'make test    lint and all tests, those that drive RELION included where it is installed'
-	@echo 'make lint    ruff and mypy'
-	@echo 'make bench   speed beside RELION, and pose accuracy against the truth (hours)'
-	@echo 'make clean   remove what make has made, results of the benchmark excepted'
+	@echo 'make demo      refine a small simulated data set with RELION and this plugin'
+	@echo 'make test      lint and all tests, those that drive RELION included where it is installed'
+	@echo 'make lint      ruff and mypy'
+	@echo 'make bench     speed beside RELION (minutes)'
+	@echo 'make evidence  pose accuracy against the truth (hours)'
+	@echo 'make clean     remove what make has made, results of the benchmark excepted'
 
 demo: relion $(STAMP)
 	.venv/bin/relion-external demo
@@ -27,6 +28,8 @@ lint: $(STAMP)
 
 bench: relion $(STAMP)
 	$(PY) benchmarks/speed.py --out relion-external-bench/speed
+
+evidence: relion $(STAMP)
 	$(PY) benchmarks/refine.py bcsab --size large --repeats 2 --out relion-external-bench
 
 relion:

@@ -57,9 +57,6 @@ transforms included."""
 _BYTES_PER_CHANNEL = 40
 """Memory of a block in the network: per voxel and channel at full resolution."""
 
-_TORCH_BYTES = 250e6
-"""PyTorch itself, in the host's memory."""
-
 
 def block_bytes(width: int, block_size: int) -> int:
     """Memory in bytes that a network of `width` channels takes for one block, rounded up."""

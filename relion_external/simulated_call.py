@@ -17,7 +17,7 @@ from relion_external import star
 def write_call(
     folder: Path,
     name: str,
-    arrays: Accumulators,
+    arrays: Accumulators | None,
     grid: PaddedGrid,
     *,
     tau2: np.ndarray,
@@ -34,21 +34,23 @@ def write_call(
     name : str
         Such as ``run_it005_half1_class001``.
     arrays, grid
-        See :mod:`plugin_core.simulation.accumulators`.
+        See :mod:`plugin_core.simulation.accumulators`. None if the files, whose names
+        :func:`array_paths` gives, are written by other means.
     tau2, fsc : (N // 2 + 1,) float64
     voxel_size, particle_diameter : float or None
         In Å; None leaves the label out, as RELION before 4.0.1 does.
     """
     root = folder / f"{name}_external_reconstruct"
-    general: dict[str, object] = {}
-    for label, part, values in (
-        (star.DATA_REAL, "data_real", arrays.data_real),
-        (star.DATA_IMAG, "data_imag", arrays.data_imag),
-        (star.WEIGHT, "weight", arrays.weight),
-    ):
-        path = folder / f"{root.name}_{part}.mrc"
-        mrcfile.write(path, values, overwrite=True)
-        general[label] = str(path)
+    paths = array_paths(folder, name)
+    if arrays is not None:
+        for path, values in zip(
+            paths, (arrays.data_real, arrays.data_imag, arrays.weight), strict=True
+        ):
+            mrcfile.write(path, values, overwrite=True)
+    labels = (star.DATA_REAL, star.DATA_IMAG, star.WEIGHT)
+    general: dict[str, object] = {
+        label: str(path) for label, path in zip(labels, paths, strict=True)
+    }
     general |= {
         star.RESULT: f"{root}.mrc",
         star.RESULT_STAR: f"{root}_out.star",
@@ -69,3 +71,12 @@ def write_call(
     blocks = {star.GENERAL: general, star.SPECTRA: spectra}
     starfile.write(blocks, path, overwrite=True, float_format="%.6e")  # tau2 may be tiny
     return path
+
+
+def array_paths(folder: Path, name: str) -> tuple[Path, Path, Path]:
+    """Files of the data (real, imaginary) and of the weights of the call `name`."""
+    real, imag, weight = (
+        folder / f"{name}_external_reconstruct_{part}.mrc"
+        for part in ("data_real", "data_imag", "weight")
+    )
+    return real, imag, weight
