@@ -21,13 +21,21 @@ OWN_OPTIONS = "RELION_EXTERNAL_BLUSH_ARGS"
 """Environment variable with options of ``relion-external reconstruct``; they have the last word."""
 
 _WITH_VALUE = {
-    **dict.fromkeys(("-m", "--model_name", "-s", "--strides", "-b", "--batch_size"), "blush"),
-    "--device_timeout": "blush",
-    **dict.fromkeys(("-g", "--gpu"), "gpu"),
+    **dict.fromkeys(("-m", "--model_name", "-b", "--batch_size"), ""),
+    "--device_timeout": "",
+    **dict.fromkeys(("-s", "--strides"), "--stride"),
+    **dict.fromkeys(("-g", "--gpu"), "--gpu"),
+    **{name: name for name in ("--method", "--weights", "--stride", "--precision")},
 }
-"""Options of Blush that take a value; those of the network mean nothing here."""
+"""Options that take a value, Blush's and this program's, and what they are called here; empty for
+what has no counterpart: the name of Blush's model (--weights has a file), and how it shares a GPU.
+"""
 
-_FLAGS = {"--skip-spectral-trailing": "--skip_spectral_trailing", "--debug": "--debug"}
+_FLAGS = {
+    "--skip-spectral-trailing": "--skip_spectral_trailing",
+    "--blush_compatible": "--blush_compatible",
+    "--debug": "--debug",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,15 +74,14 @@ def reconstruct_words(words: Sequence[str], own: str) -> list[str]:
         If there is no STAR file among them, or `own` cannot be split into words.
     """
     options: list[str] = []
+    given: dict[str, str] = {}
     star = None
     unknown = []
     rest = iter(words)
     for word in rest:
         name, _, value = word.partition("=")
         if name in _WITH_VALUE:
-            value = value or next(rest, "")
-            if _WITH_VALUE[name] == "gpu":
-                options += ["--gpu", gpu_request(value)]
+            given[_WITH_VALUE[name]] = value or next(rest, "")
         elif word in _FLAGS:
             options.append(_FLAGS[word])
         elif star is None and word.endswith(".star"):
@@ -87,9 +94,21 @@ def reconstruct_words(words: Sequence[str], own: str) -> list[str]:
     if star is None:
         raise UserError(f"no STAR file was given to the Blush shim, but: {' '.join(words)}")
     try:
-        return [*options, *shlex.split(own), star]
+        own_words = shlex.split(own)
     except ValueError as error:
         raise UserError(f"{OWN_OPTIONS} is not a list of options ({error}): {own}") from error
+    given.pop("", None)
+    if "--gpu" in given:
+        given["--gpu"] = gpu_request(given["--gpu"])
+    if "denoiser" not in (given.get("--method"), *own_words, *_values(own_words)):
+        given.pop("--stride", None)  # of Blush's network, which is not asked for
+    options += [word for pair in given.items() for word in pair]
+    return [*options, *own_words, star]
+
+
+def _values(words: Sequence[str]) -> list[str]:
+    """What stands behind the equals signs of options."""
+    return [word.partition("=")[2] for word in words]
 
 
 def gpu_request(text: str) -> str:

@@ -6,6 +6,7 @@ RELION runs ``<value> <STAR file>`` in ``/bin/sh``; without the variable it runs
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -18,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relion_external import __version__
+from relion_external.errors import UserError
+from relion_external.options import refuse_options_of_other_methods
 from relion_external.system import ask
 
 NAME = "RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE"
@@ -124,14 +127,36 @@ def _wrong_answer(value: str, status: int, stdout: str, stderr: str) -> str:
     return f"{NAME} is another program: {value} --version exited with {status}, printing {printed}"
 
 
+def hook_options(value: str | None) -> argparse.Namespace | None:
+    """Options that the variable gives to ``reconstruct``; None where it is not this program's."""
+    try:
+        _, arguments = _split(value or "")
+    except ValueError:
+        return None
+    if "reconstruct" not in arguments:
+        return None
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
+        return _parsed(arguments[arguments.index("reconstruct") + 1 :])
+    return None
+
+
 def _option_error(options: list[str]) -> str | None:
     """What is wrong with options of ``reconstruct``, by its own parser; None if nothing."""
-    from relion_external.cli import command_parser
+    from relion_external.commands.reconstruct import add_arguments
 
-    parser = command_parser("reconstruct")
     with contextlib.redirect_stderr(io.StringIO()) as stderr:
         try:
-            parser.parse_args([*options, "run_it001_external_reconstruct.star"])
+            refuse_options_of_other_methods(_parsed(options), add_arguments)
         except SystemExit:
             return stderr.getvalue().strip().splitlines()[-1].partition("error: ")[2]
+        except UserError as error:
+            return str(error)
     return None
+
+
+def _parsed(options: list[str]) -> argparse.Namespace:
+    from relion_external.cli import command_parser
+
+    return command_parser("reconstruct").parse_args(
+        [*options, "run_it001_external_reconstruct.star"]
+    )

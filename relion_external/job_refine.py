@@ -149,7 +149,12 @@ def _nodes(root: Path, version: str | None) -> dict[Path, NodeType]:
         final_file(root, "data"): particles,
         final_file(root, "optimiser"): optimiser,
     }
-    for kind, suffix in ((job_folder.MAP, "nonuniform"), (job_folder.CUTOFF_MAP, "cutoff")):
+    beside = (
+        (job_folder.MAP, "nonuniform"),
+        (job_folder.MAP, "denoised"),
+        (job_folder.CUTOFF_MAP, "cutoff"),
+    )
+    for kind, suffix in beside:
         pattern = f"{root.name}_it???_class001_external_reconstruct_{suffix}.mrc"
         nodes |= dict.fromkeys(sorted(root.parent.glob(pattern))[-1:], kind)
     return nodes

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relion_external import __version__, gpu_probe, hook_variable, system
+from relion_external import __version__, gpu_probe, hook_variable, network_weights, system
 from relion_external.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     report_machine(report)
     report_relion(report)
     report_hook(report)
+    report_denoiser(report)
     if args.box is not None and packages_work:
         report_box(report, args.box, args.padding)
     print(report.text())
@@ -131,7 +132,7 @@ def report_gpus(report: Report) -> None:
         _report_probe(report, "CuPy", cupy, f", {without}")
     torch = gpu_probe.probe("torch")
     if not torch.installed:
-        report.row("PyTorch", "not installed; nothing in this version needs it")
+        report.row("PyTorch", "not installed; only the denoiser needs it: pip install torch")
     else:
         _report_probe(report, "PyTorch", torch, "")
 
@@ -181,6 +182,28 @@ def report_hook(report: Report) -> None:
     if state.problem:
         report.problems.append(state.problem)
         report.remedy = hook_variable.suggestion()
+
+
+def report_denoiser(report: Report) -> None:
+    """Weights that --method denoiser would take; a problem if the hook asks for what is not there.
+
+    With the denoiser in the hook's variable the weights are loaded, too.
+    """
+    report.heading("Denoiser (--method denoiser)")
+    options = hook_variable.hook_options(os.environ.get(hook_variable.NAME))
+    asked = options is not None and options.method == "denoiser"
+    try:
+        found = network_weights.find_weights(options.weights if options and asked else None)
+        report.row("weights", f"{found.path} ({found.origin})")
+        report.row("SHA-256", network_weights.file_sha256(found.path))
+        if asked:
+            network_weights.require_torch()
+            width = network_weights.load_weights(found.path).trained.width
+            report.row("network", f"{width} channels wide")
+    except UserError as error:
+        report.row("not ready", str(error))
+        if asked:
+            report.problems.append(f"{hook_variable.NAME} asks for the denoiser, but {error}")
 
 
 def report_box(report: Report, box: int, padding: float) -> None:

@@ -154,6 +154,45 @@ def test_the_star_file_comes_last_and_own_options_after_relions(gpu: list[str]) 
     assert words == ["--gpu", "0,1", "--gpu", "auto", "a.star"]
 
 
+def test_the_denoiser_is_asked_for_among_blushs_arguments_or_the_own() -> None:
+    star = ["a.star", "--gpu", "-1"]
+    assert blush.reconstruct_words([*star, "-s", "24"], "") == ["--gpu", "cpu", "a.star"]
+    words = [
+        "--method",
+        "denoiser",
+        "--blush_compatible",
+        "-s",
+        "24",
+        "--weights=w.pt",
+        "-m",
+        "v1.0",
+    ]
+    assert blush.reconstruct_words([*star[:1], *words, *star[1:]], "") == [
+        "--blush_compatible", "--method", "denoiser", "--stride", "24", "--weights", "w.pt",
+        "--gpu", "cpu", "a.star",
+    ]  # fmt: skip
+    for own in ("--method denoiser", "--method=denoiser"):
+        assert "--stride" in blush.reconstruct_words([*star, "--strides=24"], own)
+
+
+def test_the_denoiser_answers_relion_5(shim: Path, project: Project, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from plugin_core.denoising.network import DenoisingNetwork
+
+    weights = tmp_path / "weights.pt"
+    state = DenoisingNetwork(1).state_dict()
+    torch.save({"model_state_dict": state, "voxel_size": 1.5, "block_size": 64}, weights)
+    star = project.call()
+    project.previous_iteration()
+    done = call(shim, f"{star} --method denoiser --weights {weights} -s 20 --gpu -1 ")
+    assert (done.stdout, done.returncode) == ("success\n", 0), done.stderr
+    assert "denoiser (weights.pt) on CPU" in done.stderr
+    assert "stride: 20" in star.with_suffix(".log").read_text()
+    done = call(shim, f"{star} --method denoiser --weights gone.pt --gpu -1 ")
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert "--weights names gone.pt, which is not a file" in done.stderr
+
+
 def test_without_a_star_file_there_is_nothing_to_do() -> None:
     with pytest.raises(UserError, match="no STAR file"):
         blush.reconstruct_words(["--gpu", "0"], "")

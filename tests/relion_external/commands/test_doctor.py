@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import hashlib
 import re
 import shlex
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from plugin_core.backend import Device
-from relion_external import hook_variable, system
+from relion_external import hook_variable, network_weights, system
 from relion_external.cli import main
 from relion_external.commands import doctor
 from relion_external.gpu_probe import Gpu, Probe
@@ -108,6 +109,58 @@ def test_what_cupy_sees(capsys, monkeypatch, found, line):
     printed = " ".join(capsys.readouterr().out.split())
     assert f"CuPy {line}" in printed
     assert "PyTorch not installed" in printed
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """A file of weights that the variable names, of a small network."""
+    torch = pytest.importorskip("torch")
+    from plugin_core.denoising.network import DenoisingNetwork
+
+    path = tmp_path / "weights.pt"
+    state = DenoisingNetwork(3).state_dict()
+    torch.save({"model_state_dict": state, "voxel_size": 1.5, "block_size": 64}, path)
+    monkeypatch.setenv(network_weights.VARIABLE, str(path))
+    return path
+
+
+def test_the_weights_are_told_with_their_hash(capsys, weights):
+    assert main(["doctor"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert f"weights {weights} ({network_weights.VARIABLE}) SHA-256 {digest}" in printed
+    assert "channels wide" not in printed
+
+
+def test_a_hook_with_the_denoiser_has_its_weights_loaded(capsys, weights, monkeypatch):
+    monkeypatch.setenv(hook_variable.NAME, f"{HOOK} --method denoiser")
+    assert main(["doctor"]) == 0
+    assert "  network           3 channels wide" in capsys.readouterr().out
+    weights.write_bytes(b"damaged")
+    assert main(["doctor"]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"Not ready: {hook_variable.NAME} asks for the denoiser, but {weights} cannot" in printed
+
+
+def test_missing_weights_are_a_problem_only_if_the_hook_asks_for_them(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.delenv(network_weights.VARIABLE, raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(network_weights, "SHIPPED", tmp_path / "gone.pt")
+    assert main(["doctor"]) == 0
+    assert "not ready         no weights for the denoiser" in capsys.readouterr().out
+    monkeypatch.setenv(hook_variable.NAME, f"{HOOK} --method=denoiser --weights gone.pt")
+    assert main(["doctor"]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "asks for the denoiser, but --weights names gone.pt, which is not a file." in printed
+
+
+def test_an_option_of_another_method_in_the_variable_is_a_problem(capsys, monkeypatch):
+    monkeypatch.setenv(hook_variable.NAME, f"{HOOK} --stride 20")
+    assert main(["doctor"]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "has a wrong option: --stride is for --method denoiser, and this is nonunif" in printed
 
 
 def test_relion_missing_is_told_but_no_problem(capsys, monkeypatch, tmp_path):
