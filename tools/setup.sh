@@ -32,6 +32,8 @@ apt_install() {
     as_root apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null
 }
 
+TORCH=torch==2.13.0+cpu
+
 setup_venv() {
     local python=${PYTHON:-python3}
     if ! command -v "$python" >/dev/null; then
@@ -50,7 +52,11 @@ setup_venv() {
     fi
     say "installing this package and its dependencies into .venv (Python $version)"
     "$python" -m venv --clear .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,benchmarks]'
+    local pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
+    # The build without CUDA: a tenth of the size. --retries: the index may be out of reach.
+    "${pip[@]}" --retries 0 --extra-index-url https://download.pytorch.org/whl/cpu "$TORCH" ||
+        say "PyTorch could not be installed; what needs it (the denoiser) is skipped."
+    "${pip[@]}" --editable '.[test,benchmarks]'
 }
 
 setup_relion() {
