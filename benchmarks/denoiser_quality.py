@@ -34,7 +34,6 @@ from relion_external.network_weights import load_weights
 Denoise = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 
 
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pairs", type=Path)
