@@ -385,6 +385,28 @@ def test_gpus_are_dealt_out_to_halves_and_classes(project, succeed, monkeypatch,
     assert project.history()[0]["device"] == f"GPU {gpu}"
 
 
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize("options", [(), ("--risk", "cross-half"), ("--method", "uniform")])
+@pytest.mark.parametrize("name", ["run_it003_half1_class001", "run_it003_class001"])
+def test_a_call_on_a_gpu_gives_what_the_cpu_gives(project, succeed, name, options):
+    """By a stand-in for the GPU: no array stays on the wrong side."""
+    project.call("run_it003_half2_class001", seed=2)
+    star = project.call(name)
+    expected = succeed(star, *options).map()
+    answered = succeed(star, *options, "--gpu", "1")
+    np.testing.assert_allclose(answered.map(), expected, rtol=0, atol=1e-5)
+    assert "device: GPU 1, stand-in (asked for)" in answered.log
+    assert re.search(r"memory: about \d+\.\d\d GB needed on the GPU 1", answered.log)
+    assert project.history()[-1]["device"] == "GPU 1"
+
+
+@pytest.mark.usefixtures("device")
+def test_half_sets_go_to_different_gpus(project, succeed):
+    for half in (1, 2):
+        star = project.call(f"run_it003_half{half}_class001", seed=half)
+        assert f"device: GPU {half - 1}, stand-in" in succeed(star, "--gpu", "0,1").log
+
+
 def test_a_missing_previous_iteration_is_warned_of(project, reconstruct):
     (project.folder / "run_it002_optimiser.star").unlink()
     answered = reconstruct(project.call())
