@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import ModuleType
 
 import numpy as np
@@ -122,10 +123,13 @@ def shell_table(box: int) -> np.ndarray:
     return np.floor(radii(box) + 0.5).astype(np.int64)
 
 
+@cache
 def shell_counts(box: int, shells: int) -> np.ndarray:
     """Number of voxels of the full Fourier grid in each of the first `shells` shells, float64."""
     radius2 = squared_radius(box)
-    return shell_sums(np.ones(radius2.shape, dtype=np.float32), radius2, shells)
+    counts = shell_sums(np.ones(radius2.shape, dtype=np.float32), radius2, shells)
+    counts.flags.writeable = False  # whoever asks again is given the same array
+    return counts
 
 
 def shell_power(volume: Array, shells: int) -> np.ndarray:

@@ -6,13 +6,16 @@ from types import ModuleType
 
 import numpy as np
 
-from plugin_core.backend import Array
+from plugin_core.backend import Array, for_slabs
 
 
-def squared_distance(box: int, xp: ModuleType = np) -> Array:
-    """Squared distance in voxels from the origin voxel box // 2: (box, box, box) float32."""
+def squared_distance(box: int, xp: ModuleType = np, z: slice = slice(None)) -> Array:
+    """Squared distance in voxels from the origin voxel box // 2: (box, box, box) float32.
+
+    Or of some planes only, `z`.
+    """
     axis = (xp.arange(box, dtype=np.float32) - box // 2) ** 2
-    return axis[:, None, None] + axis[:, None] + axis
+    return axis[z, None, None] + (axis[:, None] + axis)
 
 
 def soft_sphere(box: int, radius: float, edge_width: float, xp: ModuleType = np) -> Array:
@@ -29,9 +32,15 @@ def soft_sphere(box: int, radius: float, edge_width: float, xp: ModuleType = np)
     -------
     (box, box, box) float32
     """
-    distance = xp.sqrt(squared_distance(box, xp))
-    phase = xp.clip((distance - np.float32(radius)) / np.float32(edge_width), 0, 1)
-    return (0.5 + 0.5 * xp.cos(np.float32(np.pi) * phase)).astype(np.float32)
+    sphere = xp.empty((box,) * 3, dtype=np.float32)
+
+    def fill(z: slice) -> None:
+        distance = xp.sqrt(squared_distance(box, xp, z))
+        phase = xp.clip((distance - np.float32(radius)) / np.float32(edge_width), 0, 1)
+        sphere[z] = 0.5 + 0.5 * xp.cos(np.float32(np.pi) * phase)
+
+    for_slabs(sphere, fill)
+    return sphere
 
 
 def particle_sphere(

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import numpy as np
 
-from plugin_core.backend import Array, array_module
+from plugin_core.backend import Array, array_module, for_slabs
 from plugin_core.gridding import gridding_weights
 from plugin_core.masks import soft_sphere, squared_distance
 from plugin_core.padded_grid import PaddedGrid
@@ -151,14 +151,33 @@ def _fill_outside_sphere(volume: Array) -> None:
     xp = array_module(volume)
     box = volume.shape[0]
     sphere = soft_sphere(box, box / 2, 3.0, xp)
-    outside = 1 - sphere
-    background = float((outside * volume).sum(dtype=np.float64) / outside.sum(dtype=np.float64))
-    volume *= sphere
-    volume += outside * np.float32(background)
+    sums = xp.empty((2, box), dtype=np.float64)  # over each plane: of the map outside, of ones
+
+    def add_up(z: slice) -> None:
+        outside = 1 - sphere[z]
+        outside.sum(axis=(1, 2), dtype=np.float64, out=sums[1, z])
+        outside *= volume[z]
+        outside.sum(axis=(1, 2), dtype=np.float64, out=sums[0, z])
+
+    for_slabs(volume, add_up)
+    total, count = (float(each) for each in sums.sum(axis=1))
+    background = np.float32(total / count)
+
+    def fill(z: slice) -> None:
+        # sphere x volume + (1 - sphere) x background
+        volume[z] -= background
+        volume[z] *= sphere[z]
+        volume[z] += background
+
+    for_slabs(volume, fill)
 
 
 def correct_interpolation(volume: Array, grid: PaddedGrid) -> None:
     """Undo the fall-off that trilinear insertion on the padded grid leaves in the map."""
     xp = array_module(volume)
-    distance = xp.sqrt(squared_distance(grid.box, xp))
-    volume /= xp.sinc(distance / np.float32(grid.box * grid.padding)) ** 2
+
+    def divide(z: slice) -> None:
+        distance = xp.sqrt(squared_distance(grid.box, xp, z))
+        volume[z] /= xp.sinc(distance / np.float32(grid.box * grid.padding)) ** 2
+
+    for_slabs(volume, divide)
