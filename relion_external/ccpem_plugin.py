@@ -42,6 +42,9 @@ PROGRAM = "relion-external"
 _MAP_FILE = FileDescription("3D map", [".mrc", ".map"])
 _ADVANCED = "Advanced options"
 
+_OF_METHOD = {"nonuniform": ("risk", "awf"), "denoiser": ("weights",)}
+"""Options that a method alone has."""
+
 
 class RegularizeHalfMaps(PipelinerJob):  # type: ignore[misc]
     """Local regularisation of two raw half-maps, by ``relion-external regularize``."""
@@ -58,9 +61,10 @@ class RegularizeHalfMaps(PipelinerJob):  # type: ignore[misc]
         info.job_author = "the relion-external authors"
         info.short_desc = "Local regularisation of two raw half-maps"
         info.long_desc = (
-            "Finds for every voxel the low-pass cutoff that cross-validation prefers, and writes "
-            "the filtered map, the local cutoffs, a sharpened map, the FSC of the raw half-maps "
-            "and a report. No regularised half-map may be used for an FSC or a deposition."
+            "Finds for every voxel the low-pass cutoff that cross-validation prefers, or denoises "
+            "by a network, and writes the map, the local cutoffs, a sharpened map, the FSC of the "
+            "raw half-maps and a report. No regularised half-map may be used for an FSC or a "
+            "deposition."
         )
         info.programs = [ExternalProgram(_program(), PROGRAM, [_program(), "--version"])]
         info.references = [
@@ -97,7 +101,8 @@ class RegularizeHalfMaps(PipelinerJob):  # type: ignore[misc]
     def create_output_nodes(self) -> None:
         """Outputs that every run makes."""
         self._add_map("regularized", NODE_DENSITYMAP, ["regularized"])
-        self._add_map("cutoff", NODE_IMAGE3D, ["localresmap"])
+        if self.joboptions["method"].get_string() != "denoiser":  # which has no cutoffs
+            self._add_map("cutoff", NODE_IMAGE3D, ["localresmap"])
         self.add_output_node("run_report.pdf", NODE_LOGFILE, ["relion_external", "report"])
         self.add_output_node("run.cxc", NODE_VISUALISATIONSCRIPT, ["chimerax"])
         self._add_map("mask", NODE_MASK3D, [])
@@ -113,7 +118,8 @@ class RegularizeHalfMaps(PipelinerJob):  # type: ignore[misc]
         command = [self.jobinfo.programs[0].command, "regularize"]
         command += ["--i", text["half_map_1"], "--i2", text["half_map_2"]]
         command += ["--o", str(Path(self.output_dir) / "run")]
-        for name in ("mask", "particle_diameter", "sym", "risk", "awf", "gpu"):
+        of_method = _OF_METHOD.get(text["method"], ())
+        for name in ("mask", "particle_diameter", "sym", "method", *of_method, "gpu"):
             if text[name]:
                 command += [f"--{name}", text[name]]
         if self.joboptions["skip_spectral_trailing"].get_boolean():
@@ -171,6 +177,19 @@ class RegularizeHalfMaps(PipelinerJob):  # type: ignore[misc]
         )
 
     def _add_advanced(self) -> None:
+        self.joboptions["method"] = MultipleChoiceJobOption(
+            label="Regularise by",
+            choices=["nonuniform", "denoiser", "uniform"],
+            default_value="nonuniform",
+            help_text="nonuniform: local filter; denoiser: network; uniform: one Wiener filter",
+            jobop_group=_ADVANCED,
+        )
+        self.joboptions["weights"] = StringJobOption(
+            label="Weights of the denoiser",
+            default_value="",
+            help_text="File; by default as `relion-external doctor` tells",
+            jobop_group=_ADVANCED,
+        )
         self.joboptions["risk"] = MultipleChoiceJobOption(
             label="Judge cutoffs by",
             choices=["split-noise", "cross-half"],

@@ -51,6 +51,16 @@ def test_the_command_is_one_that_the_program_understands(half1: Path) -> None:
     assert (args.gpu, args.j, args.sym) == ("cpu", 1, "C1")
 
 
+def test_only_the_options_of_the_chosen_method_are_given(half1: Path) -> None:
+    for method, given, other in (
+        ("nonuniform", "--risk", "--weights"),
+        ("denoiser", "--weights", "--risk"),
+    ):
+        (command,) = make(half1, method=method, weights="w.pt").get_commands()
+        assert given in command.cmd
+        assert other not in command.cmd
+
+
 def test_additional_arguments_are_passed_on(half1: Path) -> None:
     (command,) = make(half1, other_args="--levels 30 --order 4").get_commands()
     assert list(command.cmd[-4:]) == ["--levels", "30", "--order", "4"]
