@@ -4,9 +4,10 @@
 
 PAIRS is a folder that benchmarks/simulate_pairs.py made. For every entry the squared error of the
 map to the truth, inside the molecule's mask and relative to the truth's own power, of: the raw
-half-map, the uniform filter (times the FSC: Wiener's), the non-uniform filter (split-noise), and
-the denoiser applied once and ten times. Also the FSC between the two denoised halves of maps that
-hold nothing but the entry's noise.
+half-map, the uniform filter (times the FSC: Wiener's), the non-uniform filter (split-noise), the
+bare network, and the denoiser as the program applies it (with the half-map where that is better,
+and trailing), its answer given to the network again up to ten times. Also the FSC between the two
+denoised halves of maps that hold nothing but the entry's noise, by the bare network.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import mrcfile
@@ -23,15 +24,40 @@ import torch
 from tqdm import tqdm
 
 from plugin_core import noise
-from plugin_core.denoising.apply import Application, denoise
+from plugin_core.denoising.apply import Application, TrainedNetwork, denoise
+from plugin_core.denoising.bands import bands, combine
+from plugin_core.denoising.resampling import network_box
 from plugin_core.fourier import apply_radial, irfftn, rfftn, shell_table
 from plugin_core.fsc import fourier_shell_correlation, last_shell_above
 from plugin_core.masks import soft_sphere
 from plugin_core.regularizers import nonuniform
+from plugin_core.regularizers.denoiser import DEFAULT_TRAILING_DISTANCE
 from plugin_core.regularizers.interface import RegularizerInput
+from plugin_core.spectral_trailing import trailing_shell
 from relion_external.network_weights import load_weights
 
-Denoise = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A network, and how it is applied."""
+
+    trained: TrainedNetwork
+    application: Application
+
+    def network(self, volume: np.ndarray, support: np.ndarray, voxel_size: float) -> np.ndarray:
+        """What the bare network makes of a map."""
+        tensors = torch.from_numpy(volume), torch.from_numpy(support)
+        return denoise(*tensors, voxel_size, self.trained, self.application).numpy()
+
+    def answer(
+        self, denoised: np.ndarray, half_map: np.ndarray, fsc: np.ndarray, voxel_size: float
+    ) -> np.ndarray:
+        """What the program makes of the network's map and the masked half-map."""
+        box = len(half_map)
+        nyquist = network_box(box, voxel_size, self.trained.voxel_size) // 2
+        cut = trailing_shell(fsc, DEFAULT_TRAILING_DISTANCE), max(last_shell_above(fsc), 1)
+        split = bands(box, box // 2, nyquist, cut, fsc)
+        return combine(denoised, split, lambda: half_map, lambda: wiener(half_map, fsc))
 
 
 def main() -> None:
@@ -45,26 +71,15 @@ def main() -> None:
         "--recycles", type=int, nargs="+", default=[1, 10], help="times the denoiser is applied"
     )
     args = parser.parse_args()
-    denoise_map = denoiser(args)
+    trained = load_weights(args.weights).trained
+    denoiser = Denoiser(trained, Application(args.stride, args.precision))
     entries = sorted(path.parent for path in args.pairs.glob("*/entry.json"))
-    rows = [measure(entry, denoise_map, args.recycles) for entry in tqdm(entries, desc="entries")]
+    rows = [measure(entry, denoiser, args.recycles) for entry in tqdm(entries, desc="entries")]
     write(rows, args.o)
     print(args.o.read_text())
 
 
-def denoiser(args: argparse.Namespace) -> Denoise:
-    """Return the network as the regulariser applies it: (volume, support, voxel size) to volume."""
-    trained = load_weights(args.weights).trained
-    application = Application(args.stride, args.precision)
-
-    def apply(volume: np.ndarray, support: np.ndarray, voxel_size: float) -> np.ndarray:
-        tensors = torch.from_numpy(volume), torch.from_numpy(support)
-        return denoise(*tensors, voxel_size, trained, application).numpy()
-
-    return apply
-
-
-def measure(entry: Path, denoise_map: Denoise, recycles: list[int]) -> dict[str, object]:
+def measure(entry: Path, denoiser: Denoiser, recycles: list[int]) -> dict[str, object]:
     """All figures of one entry."""
     half1, half2, truth, mask = (
         read(entry / f"{name}.mrc") for name in ("half1", "half2", "truth", "mask")
@@ -96,10 +111,13 @@ def measure(entry: Path, denoise_map: Denoise, recycles: list[int]) -> dict[str,
     row["nonuniform"] = error(locally_filtered(half1, support, fsc, voxel_size))
     volume = half1
     for times in range(1, max(recycles) + 1):
-        volume = denoise_map(volume, support, voxel_size)
+        bare = denoiser.network(volume, support, voxel_size)
+        volume = denoiser.answer(bare, half1 * support, fsc, voxel_size)
+        if times == 1:
+            row["network"] = error(bare)
         if times in recycles:
             row[f"denoiser {times}x"] = error(volume)
-    row["noise fsc"] = noise_correlation(half1, half2, support, voxel_size, denoise_map, last)
+    row["noise fsc"] = noise_correlation(half1, half2, support, voxel_size, denoiser, last)
     return row
 
 
@@ -126,7 +144,7 @@ def noise_correlation(
     half2: np.ndarray,
     support: np.ndarray,
     voxel_size: float,
-    denoise_map: Denoise,
+    denoiser: Denoiser,
     last: int,
 ) -> float:
     """Mean FSC beyond `last` of two denoised maps of nothing but noise.
@@ -137,7 +155,7 @@ def noise_correlation(
     difference = (half1 - half2) / np.float32(np.sqrt(2))
     other = np.roll(difference[::-1, ::-1, :], (1, 1, len(half1) // 3), (0, 1, 2))
     denoised = [
-        denoise_map(np.ascontiguousarray(v), support, voxel_size) for v in (difference, other)
+        denoiser.network(np.ascontiguousarray(v), support, voxel_size) for v in (difference, other)
     ]
     return float(
         fourier_shell_correlation(denoised[0] * support, denoised[1] * support)[last:].mean()

@@ -41,7 +41,7 @@ def evidence_of(job: Job) -> Evidence:
         return Evidence(None, None, {})
     fsc = job.call.fsc[: job.call.max_shell + 1]
     fsc_shell = last_shell_above(fsc)
-    figures = {"fsc_0143_angstrom": _rounded_angstrom(job, fsc_shell)}
+    figures = {"fsc_0143_angstrom": rounded_angstrom(job, fsc_shell)}
     if job.options.skip_spectral_trailing:
         log.warning(
             "spectral trailing is off: the reference may hold detail beyond what the half-maps "
@@ -49,10 +49,10 @@ def evidence_of(job: Job) -> Evidence:
         )
         return Evidence(fsc_shell, None, figures)
     shell = trailing_shell(fsc, trailing_distance(job.options))
-    figures["trailing_angstrom"] = _rounded_angstrom(job, shell)
+    figures["trailing_angstrom"] = rounded_angstrom(job, shell)
     return Evidence(fsc_shell, shell, figures)
 
 
-def _rounded_angstrom(job: Job, shell: int) -> float | None:
+def rounded_angstrom(job: Job, shell: int) -> float | None:
     """Resolution of a shell in Å for the history; None for shell 0, which JSON cannot say."""
     return round(shell_to_angstrom(shell, job.call.box, job.voxel_size), 3) if shell else None

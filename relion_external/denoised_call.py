@@ -1,8 +1,9 @@
 """One call of the hook answered by the denoiser.
 
-A refinement gives the network the raw map, a classification the Wiener-filtered one; what lies
-beyond the network's resolution comes from the Wiener filter. Each half-set is denoised by itself:
-nothing waits for the other, and both may use one GPU if its memory holds both.
+A refinement gives the network the raw map, a classification the Wiener-filtered one; where the
+half-maps hardly differ the raw map goes into the answer too, and what lies beyond the network's
+resolution comes from the Wiener filter. Each half-set is denoised by itself: nothing waits for the
+other, and both may use one GPU if its memory holds both.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from plugin_core.backend import Array
-from plugin_core.denoising.bands import bands, combine
+from plugin_core.denoising.bands import NETWORK_ERROR, bands, combine
 from plugin_core.fourier import shell_to_angstrom
+from plugin_core.fsc import last_shell_above
 from plugin_core.regularizers.denoiser import regularize
 from relion_external import blush_compatible
-from relion_external.call_evidence import evidence_of
+from relion_external.call_evidence import evidence_of, rounded_angstrom
 from relion_external.call_memory import memory_explained
 from relion_external.call_setup import Job, device_request
 from relion_external.denoised_steps import denoiser_input, write_answer
@@ -63,26 +65,30 @@ def _answer(job: Job, denoiser: Denoiser) -> dict[str, Any]:
     denoiser, tuning = tuned(job, seen, denoiser)
     with job.watch.stage("regularisation"):
         found = regularize(denoiser_input(job, seen, job.support), denoiser.parameters)
-    del seen
-    volume, figures = _within_evidence(job, denoiser, found.volume, lambda: wiener() * job.support)
+    volume, figures = _within_evidence(job, denoiser, found.volume, seen, wiener)
     write_answer(job, volume, wiener)
     return found.summary | denoiser.figures | tuning | figures
 
 
 def _within_evidence(
-    job: Job, denoiser: Denoiser, volume: Array, wiener: Callable[[], Array]
+    job: Job, denoiser: Denoiser, volume: Array, seen: Array, wiener: Callable[[], Array]
 ) -> tuple[Array, dict[str, Any]]:
-    """Cut the map at the evidence, and fill in what the network cannot know."""
+    """Cut the map at the evidence, and fill in what the network does not know as well."""
     evidence = evidence_of(job)
     box = job.call.box
     nyquist = denoiser.box(box, job.voxel_size) // 2
     cut = None
     if evidence.fsc_shell is not None and evidence.trailing_shell is not None:
         cut = (evidence.trailing_shell, max(evidence.fsc_shell, 1))
-    split = bands(box, job.call.max_shell, nyquist, cut)
+    fsc = None if job.call.mode == CLASSIFICATION else job.call.fsc
+    split = bands(box, job.call.max_shell, nyquist, cut, fsc)
     figures = dict(evidence.figures)
+    if fsc is not None:
+        shell = last_shell_above(fsc, 1 / (1 + NETWORK_ERROR))
+        figures["half_map_to_angstrom"] = rounded_angstrom(job, shell)
     if split.wiener.any():
         beyond = shell_to_angstrom(nyquist, box, job.voxel_size)
         figures["wiener_beyond_angstrom"] = round(beyond, 3)
     with job.watch.stage("trailing"):
-        return combine(volume, split, wiener), figures
+        masked = (lambda: seen * job.support, lambda: wiener() * job.support)
+        return combine(volume, split, *masked), figures

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from plugin_core.backend import Device
 from plugin_core.denoising.bands import bands, combine
 from plugin_core.padded_grid import PaddedGrid
@@ -22,6 +24,7 @@ def denoise_halves(
     options: argparse.Namespace,
     device: Device,
     cut: tuple[int, int] | None,
+    fsc: np.ndarray | None,
 ) -> list[Regularized]:
     """Denoise raw half-maps; beyond the network's resolution they are Wiener-filtered.
 
@@ -34,6 +37,8 @@ def denoise_halves(
         Where the maps are.
     cut : pair of int, or None
         Shells at which the denoised and the Wiener-filtered maps end.
+    fsc : (shells,) float64, or None
+        Of the half-maps: where it is near 1, the answer is nearly the half-map itself.
 
     Raises
     ------
@@ -54,7 +59,7 @@ def denoise_halves(
 
         for inputs in halves:
             device.release_unused()
-            found.append(_denoise_half(inputs, denoiser, cut, advance))
+            found.append(_denoise_half(inputs, denoiser, cut, fsc, advance))
     return found
 
 
@@ -62,11 +67,17 @@ def _denoise_half(
     inputs: RegularizerInput,
     denoiser: Denoiser,
     cut: tuple[int, int] | None,
+    fsc: np.ndarray | None,
     progress: Callable[[int, int], None],
 ) -> Regularized:
     box = inputs.half_map.shape[0]
     nyquist = denoiser.box(box, inputs.voxel_size) // 2
-    split = bands(box, inputs.max_shell, nyquist, cut)
+    split = bands(box, inputs.max_shell, nyquist, cut, fsc)
     found = denoising.regularize(inputs, denoiser.parameters, progress)
-    volume = combine(found.volume, split, lambda: uniform.regularize(inputs).volume)
+    volume = combine(
+        found.volume,
+        split,
+        lambda: inputs.half_map * inputs.support,
+        lambda: uniform.regularize(inputs).volume,
+    )
     return replace(found, volume=volume, summary=found.summary | denoiser.figures)

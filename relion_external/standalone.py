@@ -209,7 +209,7 @@ def _denoise(
             raise UserError(f"{maps.files[0].path}, {maps.files[1].path.name}: {disagreement}")
         if shell is not None:
             cut = (shell, max(last_shell_above(maps.fsc), 1))
-    return denoise_halves(_inputs(maps), options, device, cut)
+    return denoise_halves(_inputs(maps), options, device, cut, maps.fsc)
 
 
 def _regularize_one(

@@ -171,6 +171,19 @@ def test_trailing_can_be_switched_off_but_nothing_unmeasured_enters(project, rec
     assert power[8:].sum() < 1e-9 * power.sum()  # RELION measured up to shell 7
 
 
+def test_where_the_half_maps_agree_the_answer_is_the_half_map(project, succeed, reconstruct):
+    """Whatever the network makes of it: full agreement up to shell 4, none from shell 6 on."""
+    star = project.call(fsc=np.array([1, 1, 1, 1, 1, 0.99, 0, 0, 0.0]))
+    raw = succeed(star, "--method", "uniform", "--minres_map", 999).map()
+    found = reconstruct(star, *DENOISER, "--skip_spectral_trailing").map()
+    masked = raw * particle_sphere(16, 40, 4)
+    difference, power = powers(found - masked), powers(masked)
+    assert difference[:4].sum() < 1e-9 * power.sum()
+    assert difference[6:8].sum() > 0.01 * power[6:8].sum()
+    entry = project.history()[-1]
+    assert entry["half_map_to_angstrom"] == pytest.approx(16 * 4 / 5, abs=1e-3)
+
+
 def test_a_classification_is_not_cut_at_an_fsc_it_does_not_have(project, succeed):
     answered = succeed(project.call("run_it003_class001", fsc=NOTHING), *DENOISER)
     assert "trailing_angstrom" not in project.history()[-1]
@@ -215,7 +228,9 @@ def test_beyond_the_networks_nyquist_a_refinement_is_the_wiener_filtered_map(
     answered = succeed(star, *DENOISER)
     inside = np.abs(np.fft.fftfreq(32, 1 / 32)) < 11  # what the network's grid holds
     held = np.fft.fftn(raw) * (inside[:, None, None] & inside[:, None] & inside)
-    expected = filtered(np.fft.ifftn(held).real * mask, low_pass(9))
+    share = 0.03 * 0.9 / (0.03 * 0.9 + 0.1)  # of the raw map, at this FSC
+    mean = share * raw + (1 - share) * np.fft.ifftn(held).real
+    expected = filtered(mean * mask, low_pass(9))
     beyond = filtered(wiener * mask, lambda r: (1 - low_pass(9)(r)) * low_pass(14)(r))
     assert np.std(answered.map() - expected - beyond) < 1e-4 * np.std(expected)
     assert np.std(beyond) > 50 * 1e-4 * np.std(expected)
