@@ -111,27 +111,37 @@ class Relion:
         self.particles = particles
         self.folder = particles.folder
 
-    def auto_refine(self, output: str, *options: str, hook: str | None = "") -> Run:
-        return self.refine(output, *self._input(), *COMMON, *AUTO_REFINE, *options, hook=hook)
+    def auto_refine(
+        self, output: str, *options: str, hook: str | None = "", program: list[str] = HOOK
+    ) -> Run:
+        options = (*self._input(), *COMMON, *AUTO_REFINE, *options)
+        return self.refine(output, *options, hook=hook, program=program)
 
     def class3d(self, output: str, *options: str, hook: str | None = "", mpi: bool = False) -> Run:
         options = (*self._input(), *COMMON, *CLASS3D, *options)
         return self.refine(output, *options, hook=hook, mpi=mpi)
 
-    def refine(self, output: str, *options: str, hook: str | None = "", mpi: bool = True) -> Run:
+    def refine(
+        self,
+        output: str,
+        *options: str,
+        hook: str | None = "",
+        mpi: bool = True,
+        program: list[str] = HOOK,
+    ) -> Run:
         """Run relion_refine with the root `output`, such as ``folder/run``, or none if empty.
 
-        `hook` holds options of the hook; with None, RELION reconstructs by itself. A continued run
-        has to remember by itself that there is a hook.
+        `hook` holds options of the hook `program`; with None, RELION reconstructs by itself. A
+        continued run has to remember by itself that there is a hook.
         """
         folder = (self.folder / output).parent if output else self.folder
         folder.mkdir(exist_ok=True)
-        program = [*mpirun_command(), "relion_refine_mpi"] if mpi else ["relion_refine"]
+        refine = [*mpirun_command(), "relion_refine_mpi"] if mpi else ["relion_refine"]
         told = hook is None or "--continue" in options
         external = [] if told else ["--external_reconstruct"]
         root = ["--o", output] if output else []
-        command = [*program, *root, *options, *external]
-        return Run(folder, *run_limited(command, self.folder, hook or ""))
+        command = [*refine, *root, *options, *external]
+        return Run(folder, *run_limited(command, self.folder, f"{shlex.join(program)} {hook}"))
 
     def _input(self) -> tuple[str, ...]:
         return "--i", self.particles.particles.name, "--ref", self.particles.reference.name
@@ -146,7 +156,7 @@ def run_limited(
     process = subprocess.Popen(
         ["nice", *command],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": path, hook_variable.NAME: f"{shlex.join(HOOK)} {hook}"},
+        env=os.environ | {"PYTHONPATH": path, hook_variable.NAME: hook},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
