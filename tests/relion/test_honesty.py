@@ -36,7 +36,7 @@ METHODS = {
     "split-noise": "",
     "cross-half": "--risk cross-half",
     "quarter": "--risk quarter",
-    "denoiser": "--method denoiser --stride 48",  # the fewest blocks that leave no gaps
+    "denoiser": "--method denoiser --stride 44",  # the fewest blocks that leave no gaps
 }
 BOX, VOXEL_SIZE = SIMULATION.box, SIMULATION.voxel_size
 WIDTH = BOX * VOXEL_SIZE
