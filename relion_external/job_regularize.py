@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from relion_external import job_folder
@@ -33,6 +34,7 @@ def regularize(args: argparse.Namespace) -> None:
     task = {"i": first, "i2": second, "o": prefix, "mask": _mask(args)}
     nodes = {prefix.with_name(f"{prefix.name}_{name}.mrc"): kind for name, kind in _MAPS.items()}
     nodes[report_paths(prefix)[0]] = job_folder.REPORT
+    _refuse_own_outputs([*halves, *filter(None, [task["mask"]])], nodes)
     for stale in nodes:  # not every input makes every output
         stale.unlink(missing_ok=True)
     regularize_half_maps(argparse.Namespace(**vars(args) | task))
@@ -44,8 +46,13 @@ def regularize(args: argparse.Namespace) -> None:
 
 
 def hand_on(source: Path, target: Path) -> None:
-    """Put a raw half-map into the job's folder: a link, or a copy if it has to be unpacked."""
-    target.unlink(missing_ok=True)
+    """Put a raw half-map into the job's folder: a link, or a copy if it has to be unpacked.
+
+    Nothing happens if it is there already.
+    """
+    if target.exists() and target.samefile(source):
+        return
+    target.unlink(missing_ok=True)  # never the half-map itself
     if source.suffix == ".gz":
         unpacked = read_external_map(source)
         label = header_label("raw half-map, as it was")
@@ -73,6 +80,17 @@ def _half_maps(args: argparse.Namespace) -> list[Path]:
     partner = find_partner(args.in_3dref)
     # Either half may be given; their names differ by 1 and 2 or A and B.
     return [args.in_3dref] if partner is None else sorted((args.in_3dref, partner))
+
+
+def _refuse_own_outputs(inputs: list[Path], outputs: Iterable[Path]) -> None:
+    """Refuse what an earlier run of this job wrote and this one will replace."""
+    replaced = {path.resolve() for path in outputs}
+    for path in inputs:
+        if path.resolve() in replaced:
+            raise UserError(
+                f"{path} is an output of this job itself, which would be replaced before it is "
+                "read; give a copy of it that lies elsewhere"
+            )
 
 
 def _mask(args: argparse.Namespace) -> Path | None:

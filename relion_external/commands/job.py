@@ -35,7 +35,7 @@ _ONLY = {
     REFINE: (
         *("ini_high", "healpix_order", "auto_local_healpix_order", "pad", "mpi", "mpirun"),
         *("refine_gpu", "refine_args", "partner_timeout", "minres_map", "gridding"),
-        *("quarter_timeout", "clean", "blush_compatible"),
+        *("quarter_timeout", "clean", "blush_compatible", "tune_every", "tune_steps", "in_parts"),
     ),
 }
 """Options that have no meaning in the other mode."""

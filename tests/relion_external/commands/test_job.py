@@ -94,6 +94,28 @@ def test_packed_half_maps_are_unpacked_as_they_are(run: Run, half1: Path) -> Non
             assert mrc.voxel_size.x == pytest.approx(VOXEL_SIZE)
 
 
+def test_half_maps_in_the_jobs_own_folder_survive_it(run: Run, half1: Path) -> None:
+    """They may lie under the very names under which the raw half-maps are handed on."""
+    FOLDER.mkdir(parents=True)
+    paths = [FOLDER / f"half{half}_class001_unfil.mrc" for half in (1, 2)]
+    for half, path in enumerate(paths, start=1):
+        half1.with_name(half1.name.replace("half1", f"half{half}")).rename(path)
+    before = [path.read_bytes() for path in paths]
+    ended = run("--in_3dref", paths[0], "--particle_diameter", 100, "--gpu", "cpu")
+    assert ended.status == 0, ended.stderr
+    assert [path.read_bytes() for path in paths] == before
+
+
+def test_an_output_of_the_job_is_no_input_to_it(run: Run, half1: Path) -> None:
+    FOLDER.mkdir(parents=True)
+    mask = FOLDER / "run_mask.mrc"
+    mask.write_bytes(half1.read_bytes())
+    ended = run("--in_3dref", half1, "--in_mask", mask, "--gpu", "cpu")
+    assert ended.status == 1
+    assert f"{mask} is an output of this job itself" in ended.stderr
+    assert mask.read_bytes() == half1.read_bytes()
+
+
 def test_a_single_half_map_is_not_handed_on(run: Run, half1: Path) -> None:
     half1 = half1.rename("only.mrc")
     ended = run("--in_3dref", half1, "--particle_diameter", 50, "--gpu", "cpu")
@@ -137,6 +159,8 @@ def test_labels_reach_the_regulariser(
         (["--in_3dref", "a", "--pad", 1], "--pad is for --mode refine, and this is regularize"),
         (["--in_3dref", "a", "--clean"], "--clean is for --mode refine, and this is regularize"),
         (["--in_parts", "a", "--half2", "b"], "--half2 is for --mode regularize"),
+        (["--in_3dref", "a", "--tune_every", 2], "--tune_every is for --mode refine"),
+        (["--mode", "regularize", "--in_parts", "a"], "--in_parts is for --mode refine"),
     ],
 )
 def test_bad_input_is_one_sentence_and_a_failure(
