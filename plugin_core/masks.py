@@ -26,17 +26,18 @@ def soft_sphere(box: int, radius: float, edge_width: float, xp: ModuleType = np)
     box : int
         Voxels a side.
     radius, edge_width : float
-        In voxels: 1 within `radius`, 0 beyond `radius` + `edge_width`.
+        In voxels: 1 within `radius`, 0 beyond `radius` + `edge_width`, which may be 0.
 
     Returns
     -------
     (box, box, box) float32
     """
     sphere = xp.empty((box,) * 3, dtype=np.float32)
+    fall = np.float32(max(edge_width, 1e-3))  # of no width, it would be a division by zero
 
     def fill(z: slice) -> None:
         distance = xp.sqrt(squared_distance(box, xp, z))
-        phase = xp.clip((distance - np.float32(radius)) / np.float32(edge_width), 0, 1)
+        phase = xp.clip((distance - np.float32(radius)) / fall, 0, 1)
         sphere[z] = 0.5 + 0.5 * xp.cos(np.float32(np.pi) * phase)
 
     for_slabs(sphere, fill)

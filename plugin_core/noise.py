@@ -10,15 +10,18 @@ from plugin_core.masks import soft_sphere
 from plugin_core.weights import RadialWeights
 
 
-def from_fsc(half_map: Array, support: Array, signal_fraction: np.ndarray) -> np.ndarray:
+def from_fsc(half_map: Array, region: Array, signal_fraction: np.ndarray) -> np.ndarray:
     """Noise power from the part of the half-map's power that the FSC calls noise.
 
-    The power is taken inside the support, and the noise, which fills the box evenly, scaled up to
+    The power is taken inside a region, and the noise, as if it filled the box evenly, scaled up to
     the whole of it.
 
     Parameters
     ----------
-    half_map, support : (N, N, N) float32
+    half_map : (N, N, N) float32
+    region : (N, N, N) float32
+        Soft mask, 0 to 1, of what the FSC was measured in: a tighter one holds more signal than
+        that FSC tells of, which would count as noise.
     signal_fraction : (N // 2 + 1,) float64
         FSC of the two half-maps, which is signal / (signal + noise) of each.
 
@@ -26,8 +29,8 @@ def from_fsc(half_map: Array, support: Array, signal_fraction: np.ndarray) -> np
     -------
     (N // 2 + 1,) float64
     """
-    covered = float((support**2).mean(dtype=np.float64))
-    power = shell_power(half_map * support, len(signal_fraction))
+    covered = float((region**2).mean(dtype=np.float64))
+    power = shell_power(half_map * region, len(signal_fraction))
     return (1 - np.clip(signal_fraction, 0, 1)) * power / covered
 
 

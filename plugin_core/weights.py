@@ -53,8 +53,8 @@ class RadialWeights:
     grid : PaddedGrid
     sums, inverse_sums : (R^2,) float64
         Sum of the weights, and of their inverses where there is a weight.
-    counts, positive_counts : (R^2,) float64
-        Number of voxels of the half-complex grid, and of those that have a weight.
+    counts : (R^2,) float64
+        Number of voxels of the half-complex grid.
     """
 
     grid: PaddedGrid

@@ -29,7 +29,7 @@ from relion_external.iteration import (
     resolve_voxel_size,
 )
 from relion_external.outputs import Outputs, header_label, outputs_of
-from relion_external.threads import usable_threads
+from relion_external.threads import most_calls_at_once, usable_threads
 from relion_external.volumes import read_mask, write_map
 
 
@@ -56,8 +56,12 @@ class Job:
     @cached_property
     def support(self) -> Array:
         """Soft mask of where there can be density: the user's, or the particle's sphere."""
-        if self.options.mask is not None:
-            return self.device.xp.asarray(read_mask(self.options.mask, self.call.box))
+        if self.options.mask is None:
+            return self._sphere
+        return self.device.xp.asarray(read_mask(self.options.mask, self.call.box))
+
+    @cached_property
+    def _sphere(self) -> Array:
         diameter = resolve_particle_diameter(
             self.call, self.previous, self.options.particle_diameter
         )
@@ -82,13 +86,37 @@ class Job:
 
     def noise_power(self, raw: Array) -> np.ndarray:
         """Noise power of the raw map of this call, (shells,) float64: see `plugin_core.noise`."""
-        if self.call.mode == CLASSIFICATION:
+        region = self._fsc_region()
+        if region is None:
             accumulated = self.accumulated
             return noise.from_weights(
                 accumulated.radial, accumulated.data_dimension, self.counted_noise
             )
-        fsc = joined_fsc(self.call.fsc) if self.call.mode == JOINED else self.call.fsc
-        return noise.from_fsc(raw, self.support, fsc)
+        return noise.from_fsc(raw, region, self.fsc)
+
+    @property
+    def fsc(self) -> np.ndarray:
+        """Signal over signal and noise of the map of this call, (N // 2 + 1,) float64.
+
+        The FSC of the half-maps, or what follows from it for their joined map.
+        """
+        return joined_fsc(self.call.fsc) if self.call.mode == JOINED else self.call.fsc
+
+    def _fsc_region(self) -> Array | None:
+        """Where RELION's FSC is of, so that the power there can be split by it; None without FSC.
+
+        RELION's own FSC is nearly that of the particle's sphere, since averaging over the padded
+        grid damps what is far from the centre: with the power of a tighter mask the noise would
+        come out several times too large. With --solvent_correct_fsc it is that of the solvent mask;
+        a body has one that is not known here.
+        """
+        if self.call.mode == CLASSIFICATION:
+            return None
+        if not self.previous.corrects_fsc:
+            return self._sphere
+        if self.call.name.kind == "body" or self.previous.solvent_mask is None:
+            return None
+        return self.device.xp.asarray(read_mask(self.previous.solvent_mask, self.call.box))
 
     def write(self, path: Path, volume: Array, what: str) -> None:
         """Write a map whose MRC label says `what` it is."""
@@ -125,8 +153,17 @@ def open_job(options: argparse.Namespace, watch: Stopwatch) -> Job:
         quarter_maps.check(call, previous)
     voxel_size = resolve_voxel_size(call, previous, options.angpix)
     device = _device_for(call, options)
-    threads = usable_threads(options.j, shares_machine=call.mode == HALF)
+    threads = usable_threads(options.j, most_calls_at_once(_maps_at_once(call, previous)))
     return Job(options, call, previous, outputs, device, threads, voxel_size, watch)
+
+
+def _maps_at_once(call: HookCall, previous: PreviousIteration) -> int:
+    """Number of maps that RELION may reconstruct at the same time as this one, it included."""
+    bodies = int(star.number(previous.model, star.BODIES, previous.model_path, default=1))
+    if call.mode == HALF:
+        return 2 * max(bodies, 1)
+    classes = int(star.number(previous.model, star.CLASSES, previous.model_path, default=1))
+    return max(classes, 1) if call.mode == CLASSIFICATION else 1
 
 
 def device_request(call: HookCall, request: str) -> str:

@@ -48,8 +48,8 @@ def answer(options: argparse.Namespace) -> None:
             with scipy.fft.set_workers(job.threads):
                 figures = _METHODS[options.method](job)
             call_report.finish(job.call, job.outputs, options, job.device, job.watch, figures)
-            if options.clean:
-                _remove_arrays(job)
+        if options.clean:
+            _remove_arrays(job)
 
 
 def _denoised(job: Job) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _inputs(job: Job, raw: Array) -> RegularizerInput:
         half_map=raw,
         partner=partner,
         support=job.support,
-        noise_power=job.noise_power(raw),
+        noise_power=job.noise_power(raw) if _risk(job) == "split-noise" else None,
         voxel_size=job.voxel_size,
         max_shell=job.call.max_shell,
         quarters=quarters,
@@ -151,8 +151,12 @@ def _remove_arrays(job: Job) -> None:
         log.warning("--clean does nothing with --risk cross-half: the other half needs the arrays")
         return
     for path in (call.data_real, call.data_imag, call.weight):
-        path.unlink(missing_ok=True)
-        log.info("removed %s", path)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:  # the answer stands
+            log.warning("--clean: %s cannot be removed: %s", path, error.strerror)
+        else:
+            log.info("removed %s", path)
 
 
 @contextmanager

@@ -118,6 +118,17 @@ class PreviousIteration:
         return bool(star.number(self.optimiser, star.ZERO_MASK, self.optimiser_path, default=0))
 
     @property
+    def corrects_fsc(self) -> bool:
+        """Whether RELION's FSC is of masked maps (--solvent_correct_fsc)."""
+        return bool(star.number(self.optimiser, star.CORRECTS_FSC, self.optimiser_path, default=0))
+
+    @property
+    def solvent_mask(self) -> Path | None:
+        """The mask of --solvent_mask, relative to RELION's working directory; None without one."""
+        name = str(self.optimiser.get(star.SOLVENT_MASK, "None"))
+        return None if name in ("None", "") else Path(name)
+
+    @property
     def data_dimension(self) -> int:
         """2 for images, 3 for sub-tomograms."""
         return int(star.number(self.model, star.DATA_DIMENSION, self.model_path, default=2))

@@ -110,7 +110,7 @@ def regularize_half_maps(options: argparse.Namespace) -> None:
     """
     with call_log(options.o.with_name(f"{options.o.name}_regularize.log")):
         device = _device(options)
-        with scipy.fft.set_workers(usable_threads(options.j, shares_machine=False)):
+        with scipy.fft.set_workers(usable_threads(options.j)):
             maps = _prepare(options, device)
             result = _regularize(maps, options, device)
             _write(maps, result, options)

@@ -36,6 +36,8 @@ PIXEL_SIZE = "rlnPixelSize"
 PARTICLE_DIAMETER = "rlnParticleDiameter"
 
 # model.star, optimiser.star
+CLASSES = "rlnNrClasses"
+BODIES = "rlnNrBodies"
 DATA_DIMENSION = "rlnDataDimensionality"
 CURRENT_RESOLUTION = "rlnCurrentResolution"
 PARTICLES = "rlnExperimentalDataStarFile"
@@ -43,6 +45,8 @@ SAMPLING = "rlnOrientSamplingStarFile"
 HELICAL = "rlnDoHelicalRefine"
 ZERO_MASK = "rlnDoZeroMask"
 MASK_EDGE = "rlnWidthMaskEdge"
+SOLVENT_MASK = "rlnSolventMaskName"
+CORRECTS_FSC = "rlnDoSolventFscCorrection"
 GRADIENT_FLAGS = ("rlnDoGradientRefine", "rlnDoStochasticGradientDescent")
 
 # sampling.star, data.star
@@ -96,7 +100,7 @@ def command_line(optimiser: Path) -> str:
     """RELION's own command line: second line of its optimiser file, a comment; empty if absent."""
     if not optimiser.exists():
         return ""
-    with optimiser.open() as lines:
+    with optimiser.open(encoding="utf-8", errors="replace") as lines:
         _, line, *_ = *islice(lines, 2), "", ""
     return line[1:].strip() if line.startswith("#") else ""
 
@@ -111,7 +115,7 @@ def number(block: Mapping[str, Any], label: str, path: Path, default: Any = _REQ
     """
     if label not in block:
         if default is _REQUIRED:
-            raise UserError(f"{path} lacks _{label}, which RELION writes into every hook call")
+            raise UserError(f"{path} lacks _{label}, which RELION writes into such a file")
         return float(default)
     try:
         value = float(block[label])
@@ -125,5 +129,5 @@ def number(block: Mapping[str, Any], label: str, path: Path, default: Any = _REQ
 def text(block: Mapping[str, Any], label: str, path: Path) -> str:
     """Return the text under `label`; UserError if it is absent."""
     if label not in block:
-        raise UserError(f"{path} lacks _{label}, which RELION writes into every hook call")
+        raise UserError(f"{path} lacks _{label}, which RELION writes into such a file")
     return str(block[label])

@@ -12,15 +12,15 @@ import os
 from relion_external.system import usable_cores
 
 
-def usable_threads(requested: int | None, shares_machine: bool) -> int:
+def usable_threads(requested: int | None, calls_at_once: int = 1) -> int:
     """Number of threads: as asked for, else the cores this call may use.
 
     Parameters
     ----------
     requested : int or None
         The option --j.
-    shares_machine : bool
-        Whether another hook runs at the same time: then half of the cores.
+    calls_at_once : int
+        How many hooks run at the same time, this one included, and share the cores.
     """
     if "OMPI_COMM_WORLD_RANK" in os.environ:
         # The binding is meant for RELION's rank, which sleeps while this program runs. A limit set
@@ -30,4 +30,15 @@ def usable_threads(requested: int | None, shares_machine: bool) -> int:
     if requested:
         return requested
     cores = usable_cores()
-    return max(1, cores // 2 if shares_machine else cores)
+    return max(1, cores // calls_at_once)
+
+
+def most_calls_at_once(maps: int) -> int:
+    """How many of the hooks for `maps` maps RELION runs at once: each rank but the first, one.
+
+    Without MPI they come one after the other. Where the number of ranks is not known, all.
+    """
+    ranks = os.environ.get("OMPI_COMM_WORLD_SIZE") or os.environ.get("PMI_SIZE")
+    if ranks is None or not ranks.isdecimal():
+        return maps
+    return max(1, min(maps, int(ranks) - 1))

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import torch
 
-from plugin_core.denoising.network import PUBLISHED_WIDTH, DenoisingNetwork
+from plugin_core.denoising.network import (
+    BLOCK_SIZE,
+    PUBLISHED_WIDTH,
+    VOXEL_SIZE,
+    DenoisingNetwork,
+)
 from plugin_core.denoising.training.augmentation import Augmentation
 from plugin_core.denoising.training.stream import BatchPlan
 from plugin_core.denoising.training.trainer import Schedule, new_network
@@ -40,7 +45,7 @@ def train_as_asked(options: argparse.Namespace) -> None:
     validation = find_pairs(options.validation)
     _check_number(pairs, options.finetune)
     _check_apart(pairs, validation)
-    torch.set_num_threads(usable_threads(options.j, shares_machine=False))
+    torch.set_num_threads(usable_threads(options.j))
     processes = join(options.gpu)
     try:
         log.info("training on %s, %d process(es)", processes.device, processes.count)
@@ -74,7 +79,14 @@ def _network(options: argparse.Namespace) -> DenoisingNetwork:
     if options.weights is None:
         width = options.width or PUBLISHED_WIDTH
         return new_network(width, options.dropout, options.seed)
-    network = load_weights(options.weights).network
+    weights = load_weights(options.weights)
+    if (weights.voxel_size, weights.block_size) != (VOXEL_SIZE, BLOCK_SIZE):
+        raise UserError(
+            f"{options.weights} is for voxels of {weights.voxel_size:g} Å and blocks of "
+            f"{weights.block_size}; training goes on from weights for {VOXEL_SIZE:g} Å and "
+            f"{BLOCK_SIZE} only"
+        )
+    network = weights.network
     width = network.outc.in_channels
     if options.width not in (None, width):
         raise UserError(f"--width {options.width}, but {options.weights} is {width} channels wide")

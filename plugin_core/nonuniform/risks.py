@@ -61,6 +61,11 @@ class SplitNoiseRisk:
     cutoffs : (levels,) float64
         Butterworth cutoffs in shells.
     order : int
+
+    Raises
+    ------
+    ValueError
+        If the noise power is not finite.
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class SplitNoiseRisk:
         cutoffs: np.ndarray,
         order: int,
     ) -> None:
+        if not np.isfinite(noise_power).all():
+            raise ValueError("the noise power is not finite")
         self.maps = [half_map]
         self._support = support
         self._variance = noise_term(noise_power, half_map.shape[0], cutoffs, order)

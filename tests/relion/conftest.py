@@ -212,13 +212,14 @@ def truth(relion: Relion) -> np.ndarray:
 
 
 @pytest.fixture
-def noise_ratio(
-    truth_mask: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Run, str], np.ndarray]:
-    """Noise around the protein over the noise that the hook reckons with, shell by shell."""
+def given_to_filter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Run, str], RegularizerInput]:
+    """What the hook gives the local filter when it answers a call of a run once more."""
 
-    def ratio(run: Run, call: str) -> np.ndarray:
+    def answer(run: Run, call: str) -> RegularizerInput:
         shutil.copytree(run.folder, tmp_path / run.folder.name)
+        shutil.copy(run.folder.parent / "mask.mrc", tmp_path)
         monkeypatch.chdir(tmp_path)
         given: list[RegularizerInput] = []
 
@@ -230,6 +231,19 @@ def noise_ratio(
         name = f"{run.folder.name}/{call}_external_reconstruct.star"
         assert main(["reconstruct", name]) == 0
         (inputs,) = given
+        return inputs
+
+    return answer
+
+
+@pytest.fixture
+def noise_ratio(
+    truth_mask: np.ndarray, given_to_filter: Callable[[Run, str], RegularizerInput]
+) -> Callable[[Run, str], np.ndarray]:
+    """Noise around the protein over the noise that the hook reckons with, shell by shell."""
+
+    def ratio(run: Run, call: str) -> np.ndarray:
+        inputs = given_to_filter(run, call)
         reckoned = inputs.noise_power
         return noise.from_solvent(inputs.half_map, truth_mask)[: len(reckoned)] / reckoned
 

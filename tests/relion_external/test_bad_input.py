@@ -94,11 +94,11 @@ CASES = {
     ),
     "no box size": (
         drop_label("rlnOriginalImageSize"),
-        rf"{STAR} lacks _rlnOriginalImageSize, which RELION writes into every hook call",
+        rf"{STAR} lacks _rlnOriginalImageSize, which RELION writes into such a file",
     ),
     "no result": (
         drop_label("rlnExtReconsResult"),
-        rf"{STAR} lacks _rlnExtReconsResult, which RELION writes into every hook call",
+        rf"{STAR} lacks _rlnExtReconsResult, which RELION writes into such a file",
     ),
     "a word for a number": (
         set_label("rlnPaddingFactor", "two"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import mrcfile
 import numpy as np
 import pytest
 import scipy.fft
 
+from plugin_core import noise
 from plugin_core.backend import Device
+from plugin_core.masks import particle_sphere
 from relion_external import __version__, call_setup, hook, hook_variable
 from relion_external.system import ask
 
@@ -191,6 +194,102 @@ def test_noise_that_a_zero_mask_hides_from_the_weights_is_counted(project, succe
             mrc.data[:] *= (mask**2).mean()
     np.testing.assert_allclose(succeed(star).map("_cutoff"), masked, rtol=1e-3)
     assert (masked > unmasked).sum() > (masked < unmasked).sum()
+
+
+CORRECTED = (
+    "_rlnParticleDiameter 40\n_rlnDoSolventFscCorrection 1\n_rlnSolventMaskName solvent.mrc\n"
+)
+
+
+def cube(project, name: str) -> Path:
+    mask = np.zeros((16, 16, 16), dtype=np.float32)
+    mask[5:11, 5:11, 5:11] = 1
+    mrcfile.write(name, mask, voxel_size=4, overwrite=True)
+    return Path(name)
+
+
+@pytest.fixture
+def regions(monkeypatch) -> list:
+    """Where the noise was measured in each call."""
+    seen, real = [], noise.from_fsc
+
+    def spy(half_map, region, fsc):
+        seen.append(region)
+        return real(half_map, region, fsc)
+
+    monkeypatch.setattr(noise, "from_fsc", spy)
+    return seen
+
+
+@pytest.mark.parametrize("options", [(), ("--mask", "user.mrc")])
+def test_noise_is_measured_in_the_sphere_whose_fsc_relion_gives(project, succeed, regions, options):
+    cube(project, "user.mrc")
+    succeed(project.call(), *options)
+    np.testing.assert_array_equal(regions[0], particle_sphere(16, 40, 4))
+
+
+@pytest.mark.parametrize("name", ["run_it003_half1_class001", "run_it003_class001"])
+def test_noise_is_measured_in_the_solvent_mask_if_the_fsc_is_of_that(
+    project, succeed, regions, name
+):
+    star = project.call(name)
+    for path in project.folder.glob("run_it002*"):
+        path.unlink()
+    model = "half1_model" if "half" in name else "model"
+    project.previous_iteration(optimiser=CORRECTED, model=model)
+    cube(project, "solvent.mrc")
+    succeed(star)
+    np.testing.assert_array_equal(regions[0], mrcfile.read("solvent.mrc"))
+
+
+def test_without_the_solvent_mask_there_is_no_guess(project, reconstruct):
+    star = project.call()
+    project.previous_iteration(optimiser=CORRECTED)
+    answered = reconstruct(star)
+    assert answered.status == 1
+    assert "solvent.mrc does not exist" in answered.stderr
+
+
+def test_bodies_with_a_corrected_fsc_have_their_noise_from_the_weights(project, succeed, regions):
+    star = project.call("run_it003_half1_body001")
+    project.previous_iteration(optimiser=CORRECTED)
+    succeed(star)
+    assert regions == []
+
+
+def test_a_mask_edge_of_no_width_is_no_division_by_zero(project, succeed):
+    """RELION's --maskedge 0 with --zero_mask: the noise that it hides has to be a number."""
+    star = project.call("run_it003_class001", fsc=NOTHING)
+    zero_mask = "_rlnParticleDiameter 40\n_rlnDoZeroMask 1\n_rlnWidthMaskEdge {}\n"
+    cutoffs = []
+    for edge in (0, 0.01):
+        project.previous_iteration(model="model", optimiser=zero_mask.format(edge))
+        cutoffs.append(succeed(star).map("_cutoff"))
+    np.testing.assert_allclose(*cutoffs, rtol=1e-3)
+
+
+def test_a_partner_that_is_not_finite_is_refused(project, reconstruct):
+    star = project.call()
+    path = project.write("run_it003_half2_class001_unfil.mrc", np.zeros((16, 16, 16)))
+    path.write_bytes(path.read_bytes()[:-4] + np.float32(np.nan).tobytes())
+    answered = reconstruct(star, "--risk", "cross-half")
+    assert answered.status == 1
+    assert "run_it003_half2_class001_unfil.mrc holds" in answered.stderr
+
+
+def test_arrays_that_cannot_be_removed_do_not_undo_the_answer(project, reconstruct, monkeypatch):
+    star, real = project.call(), Path.unlink
+
+    def refuse(path, missing_ok=False):
+        if path.name.endswith("_weight.mrc"):
+            raise PermissionError(13, "Permission denied")
+        real(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    answered = reconstruct(star, "--clean")
+    assert answered.status == 0
+    assert "weight.mrc cannot be removed: Permission denied" in answered.stderr
+    assert answered.map().any()
 
 
 def test_a_mask_takes_the_place_of_the_sphere(project, succeed):

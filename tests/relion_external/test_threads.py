@@ -7,7 +7,7 @@ import os
 import pytest
 
 from relion_external import threads
-from relion_external.threads import usable_threads
+from relion_external.threads import most_calls_at_once, usable_threads
 
 
 @pytest.fixture(autouse=True)
@@ -22,23 +22,40 @@ def bindings(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("requested", "shares", "expected"),
-    [(None, False, 8), (None, True, 4), (3, True, 3), (16, False, 16)],
+    ("requested", "calls", "expected"),
+    [(None, 1, 8), (None, 2, 4), (None, 3, 2), (3, 2, 3), (16, 1, 16)],
 )
-def test_number_of_threads(bindings, requested, shares, expected):
-    assert usable_threads(requested, shares_machine=shares) == expected
+def test_number_of_threads(bindings, requested, calls, expected):
+    assert usable_threads(requested, calls) == expected
     assert bindings == []
 
 
 def test_half_of_one_core_is_one_thread(monkeypatch):
     monkeypatch.setattr(threads, "usable_cores", lambda: 1)
-    assert usable_threads(None, shares_machine=True) == 1
+    assert usable_threads(None, 2) == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "ranks", "maps", "expected"),
+    [
+        ("OMPI_COMM_WORLD_SIZE", "3", 2, 2),
+        ("OMPI_COMM_WORLD_SIZE", "3", 4, 2),
+        ("PMI_SIZE", "9", 4, 4),
+        ("OMPI_COMM_WORLD_SIZE", "1", 4, 1),
+        ("OTHER", "3", 4, 4),
+    ],
+)
+def test_calls_at_once_are_limited_by_the_ranks(monkeypatch, variable, ranks, maps, expected):
+    for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, ranks)
+    assert most_calls_at_once(maps) == expected
 
 
 @pytest.mark.parametrize("requested", [None, 2])
 def test_the_binding_of_the_mpi_rank_is_lifted(monkeypatch, bindings, requested):
     monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "1")
-    usable_threads(requested, shares_machine=True)
+    usable_threads(requested, 2)
     assert bindings == [range(12)]
 
 
@@ -48,4 +65,4 @@ def test_a_binding_that_cannot_be_lifted_is_kept(monkeypatch):
 
     monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "1")
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
-    assert usable_threads(None, shares_machine=False) == 8
+    assert usable_threads(None) == 8
