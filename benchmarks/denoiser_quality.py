@@ -15,49 +15,18 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import mrcfile
 import numpy as np
-import torch
+from denoised import Denoiser, open_denoiser, wiener
 from tqdm import tqdm
 
 from plugin_core import noise
-from plugin_core.denoising.apply import Application, TrainedNetwork, denoise
-from plugin_core.denoising.bands import bands, combine
-from plugin_core.denoising.resampling import network_box
-from plugin_core.fourier import apply_radial, irfftn, rfftn, shell_table
 from plugin_core.fsc import fourier_shell_correlation, last_shell_above
 from plugin_core.masks import soft_sphere
 from plugin_core.regularizers import nonuniform
-from plugin_core.regularizers.denoiser import DEFAULT_TRAILING_DISTANCE
 from plugin_core.regularizers.interface import RegularizerInput
-from plugin_core.spectral_trailing import trailing_shell
-from relion_external.network_weights import load_weights
-
-
-@dataclass(frozen=True)
-class Denoiser:
-    """A network, and how it is applied."""
-
-    trained: TrainedNetwork
-    application: Application
-
-    def network(self, volume: np.ndarray, support: np.ndarray, voxel_size: float) -> np.ndarray:
-        """What the bare network makes of a map."""
-        tensors = torch.from_numpy(volume), torch.from_numpy(support)
-        return denoise(*tensors, voxel_size, self.trained, self.application).numpy()
-
-    def answer(
-        self, denoised: np.ndarray, half_map: np.ndarray, fsc: np.ndarray, voxel_size: float
-    ) -> np.ndarray:
-        """What the program makes of the network's map and the masked half-map."""
-        box = len(half_map)
-        nyquist = network_box(box, voxel_size, self.trained.voxel_size) // 2
-        cut = trailing_shell(fsc, DEFAULT_TRAILING_DISTANCE), max(last_shell_above(fsc), 1)
-        split = bands(box, box // 2, nyquist, cut, fsc)
-        return combine(denoised, split, lambda: half_map, lambda: wiener(half_map, fsc))
 
 
 def main() -> None:
@@ -71,8 +40,7 @@ def main() -> None:
         "--recycles", type=int, nargs="+", default=[1, 10], help="times the denoiser is applied"
     )
     args = parser.parse_args()
-    trained = load_weights(args.weights).trained
-    denoiser = Denoiser(trained, Application(args.stride, args.precision))
+    denoiser = open_denoiser(args.weights, args.stride, args.precision)
     entries = sorted(path.parent for path in args.pairs.glob("*/entry.json"))
     rows = [measure(entry, denoiser, args.recycles) for entry in tqdm(entries, desc="entries")]
     write(rows, args.o)
@@ -119,15 +87,6 @@ def measure(entry: Path, denoiser: Denoiser, recycles: list[int]) -> dict[str, o
             row[f"denoiser {times}x"] = error(volume)
     row["noise fsc"] = noise_correlation(half1, half2, support, voxel_size, denoiser, last)
     return row
-
-
-def wiener(volume: np.ndarray, fsc: np.ndarray) -> np.ndarray:
-    """Best filter that is the same everywhere: the FSC is signal over signal and noise."""
-    box = len(volume)
-    table = np.zeros(int(shell_table(box)[-1]) + 1)
-    first_negative = int(np.argmax(fsc <= 0)) if (fsc <= 0).any() else len(fsc)
-    table[:first_negative] = fsc[:first_negative]
-    return irfftn(apply_radial(rfftn(volume), table[shell_table(box)]), box)
 
 
 def locally_filtered(

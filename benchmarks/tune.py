@@ -34,6 +34,7 @@ from plugin_core.fsc import last_shell_above
 from plugin_core.masks import particle_sphere
 from plugin_core.nonuniform.risks import SplitNoiseRisk
 from plugin_core.nonuniform.search import search
+from plugin_core.regularizers.denoiser import DEFAULT_TRAILING_DISTANCE
 from plugin_core.regularizers.interface import RegularizerInput
 from plugin_core.regularizers.nonuniform import NonuniformParameters, regularize
 from plugin_core.simulation.poses import perturb_orientations
@@ -175,13 +176,46 @@ VARIANTS: dict[str, Variant] = BASELINE | {
 }
 
 
+def denoiser_variants(weights: Path) -> dict[str, Variant]:
+    """The denoiser, and what can be made of it and the local filter together."""
+    from denoised import open_denoiser  # imports PyTorch
+
+    denoiser = open_denoiser(weights)
+
+    def denoised(step: Step, seen: np.ndarray) -> np.ndarray:
+        given = step.inputs
+        bare = denoiser.network(seen, given.support, given.voxel_size)
+        return denoiser.answer(bare, given.half_map * given.support, step.shells, given.voxel_size)
+
+    def bare(step: Step) -> np.ndarray:
+        given = step.inputs
+        volume = denoiser.network(given.half_map, given.support, given.voxel_size)
+        return _trailed(step, volume, DEFAULT_TRAILING_DISTANCE)
+
+    def one_after_the_other(step: Step) -> np.ndarray:
+        return denoised(step, regularize(step.inputs, NonuniformParameters()).volume)
+
+    def alone(step: Step) -> np.ndarray:
+        return denoised(step, step.inputs.half_map)
+
+    return {
+        "denoiser": alone,
+        "denoiser, nothing of the half-map": bare,
+        "local filter, then denoiser": one_after_the_other,
+        "mean of local filter and denoiser": lambda step: (filtered(step) + alone(step)) / 2,
+    }
+
+
 def main() -> None:
     args = parse_arguments()
+    variants = VARIANTS if args.variants == "all" else BASELINE
+    if args.weights is not None:
+        variants = variants | denoiser_variants(args.weights)
     try:
         steps = {name: make_step(args, name) for name in args.sets}
     except UserError as error:
         sys.exit(f"tune.py: {error}")
-    text = table(steps, VARIANTS if args.variants == "all" else BASELINE)
+    text = table(steps, variants)
     (args.out / "tune.md").write_text(text)
     print(text)
 
@@ -198,6 +232,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--pose_error", type=float, default=3.0, help="degrees")
     parser.add_argument("--origin_error", type=float, default=1.0, help="Å, each way")
     parser.add_argument("--variants", choices=("all", "baseline"), default="all")
+    parser.add_argument("--weights", type=Path, help="of the denoiser: adds rows with it")
     return parser.parse_args()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from plugin_core.backend import Array
-from plugin_core.denoising.bands import NETWORK_ERROR, bands, combine
+from plugin_core.denoising.bands import NETWORK_ERROR, bands, combine, unjoined
 from plugin_core.fourier import shell_to_angstrom
 from plugin_core.fsc import last_shell_above
 from plugin_core.regularizers.denoiser import regularize
@@ -80,11 +80,11 @@ def _within_evidence(
     cut = None
     if evidence.fsc_shell is not None and evidence.trailing_shell is not None:
         cut = (evidence.trailing_shell, max(evidence.fsc_shell, 1))
-    fsc = None if job.call.mode == CLASSIFICATION else job.call.fsc
+    fsc = None if job.call.mode == CLASSIFICATION else job.fsc
     split = bands(box, job.call.max_shell, nyquist, cut, fsc)
     figures = dict(evidence.figures)
     if fsc is not None:
-        shell = last_shell_above(fsc, 1 / (1 + NETWORK_ERROR))
+        shell = last_shell_above(unjoined(fsc), 1 / (1 + NETWORK_ERROR))
         figures["half_map_to_angstrom"] = rounded_angstrom(job, shell)
     if split.wiener.any():
         beyond = shell_to_angstrom(nyquist, box, job.voxel_size)

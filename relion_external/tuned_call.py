@@ -12,11 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from plugin_core import noise
-from plugin_core.backend import Array, to_host
-from plugin_core.denoising.network import DenoisingNetwork
+from plugin_core.backend import Array
+from plugin_core.denoising.network import BLOCK_SIZE, VOXEL_SIZE, DenoisingNetwork
 from plugin_core.denoising.resampling import resample
 from plugin_core.denoising.separable import along_axes, interpolation
 from plugin_core.denoising.tensors import shared_threads, to_tensor
@@ -24,6 +21,7 @@ from plugin_core.denoising.training.trainer import Schedule
 from plugin_core.denoising.training.tuning import tune
 from relion_external.call_setup import Job
 from relion_external.denoiser_setup import Denoiser
+from relion_external.errors import UserError
 from relion_external.iteration import HALF, CallName
 from relion_external.network_weights import load_weights
 from relion_external.training import write_weights
@@ -38,11 +36,14 @@ def tuned(job: Job, raw: Array, denoiser: Denoiser) -> tuple[Denoiser, dict[str,
     every, name = job.options.tune_every, job.call.name
     if not every or job.call.mode != HALF:
         return denoiser, {}
+    _refuse_other_sampling(denoiser)
     last = (name.iteration - 1) // every * every
     if last:
         denoiser = _of_an_earlier_call(denoiser, tuned_path(name, last))
     if name.iteration % every:
         return denoiser, {}
+    if job.options.precision == "float16":
+        log.info("tuning is in float32: float16 is too coarse for it")
     with job.watch.stage("tuning"):
         network = _tune(job, raw, denoiser)
     path = tuned_path(name, name.iteration)
@@ -53,6 +54,16 @@ def tuned(job: Job, raw: Array, denoiser: Denoiser) -> tuple[Denoiser, dict[str,
     write_weights(path, network, about)
     log.info("network tuned to this half-map: %s", path)
     return _with_weights(denoiser, path), {"tuned": True}
+
+
+def _refuse_other_sampling(denoiser: Denoiser) -> None:
+    weights = denoiser.weights
+    if (weights.voxel_size, weights.block_size) != (VOXEL_SIZE, BLOCK_SIZE):
+        raise UserError(
+            f"--tune_every: {weights.path} is for voxels of {weights.voxel_size:g} Å and blocks of "
+            f"{weights.block_size}, and only weights for {VOXEL_SIZE:g} Å and {BLOCK_SIZE} can be "
+            "tuned"
+        )
 
 
 def tuned_path(name: CallName, iteration: int) -> Path:
@@ -83,19 +94,19 @@ def _tune(job: Job, raw: Array, denoiser: Denoiser) -> DenoisingNetwork:
     support = to_tensor(job.support, device)
     along = interpolation(box, small, support)
     mask = along_axes(support, along, along, along).cpu().numpy()
-    power = noise.from_fsc(raw, job.support, job.call.fsc)[: small // 2 + 1]
+    power = job.noise_power(raw)[: small // 2 + 1]
     schedule = Schedule(
         steps=job.options.tune_steps,
         learning_rate=RATE,
         recycles=0,
-        seed=job.call.name.iteration,
+        seed=2 * job.call.name.iteration + (job.call.name.half or 0),  # the halves share no noise
         precision="bfloat16" if job.options.precision == "bfloat16" else "float32",
     )
     with shared_threads():
         return tune(
             denoiser.weights.network.to(device),
             half_map,
-            np.asarray(to_host(mask), dtype=np.float32),
+            mask,
             power * (small / box) ** 6,  # transforms are not normalised
             schedule,
         )

@@ -172,13 +172,13 @@ def test_trailing_can_be_switched_off_but_nothing_unmeasured_enters(project, rec
 
 
 def test_where_the_half_maps_agree_the_answer_is_the_half_map(project, succeed, reconstruct):
-    """Whatever the network makes of it: full agreement up to shell 4, none from shell 6 on."""
-    star = project.call(fsc=np.array([1, 1, 1, 1, 1, 0.99, 0, 0, 0.0]))
+    """Whatever the network makes of it: agreement up to shell 5, none from shell 6 on."""
+    star = project.call(fsc=np.array([1, 1, 1, *[0.99998] * 3, 0, 0, 0.0]))
     raw = succeed(star, "--method", "uniform", "--minres_map", 999).map()
     found = reconstruct(star, *DENOISER, "--skip_spectral_trailing").map()
     masked = raw * particle_sphere(16, 40, 4)
     difference, power = powers(found - masked), powers(masked)
-    assert difference[:4].sum() < 1e-9 * power.sum()
+    assert difference[:4].sum() < 1e-5 * power.sum()
     assert difference[6:8].sum() > 0.01 * power[6:8].sum()
     entry = project.history()[-1]
     assert entry["half_map_to_angstrom"] == pytest.approx(16 * 4 / 5, abs=1e-3)

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from plugin_core.denoising.network import DenoisingNetwork
-from relion_external import network_weights
+from relion_external import network_weights, tuned_call
 
 TUNING = ("--method", "denoiser", "--tune_every", 3, "--tune_steps", 2)
 MINE, OTHER = "run_it003_half1_class001", "run_it003_half2_class001"
@@ -83,3 +83,28 @@ def test_tuning_is_refused_with_another_method_or_as_blush(project, reconstruct)
     refused = reconstruct(star, *TUNING, "--blush_compatible")
     assert refused.status == 1
     assert "--tune_every is not what relion-blush does" in refused.stderr
+
+
+def test_each_half_set_is_tuned_with_noise_of_its_own(project, succeed, monkeypatch):
+    """What both learned from one noise would be common to their references."""
+    seeds, real = [], tuned_call.tune
+
+    def spy(network, half_map, mask, power, schedule):
+        seeds.append(schedule.seed)
+        return real(network, half_map, mask, power, schedule)
+
+    monkeypatch.setattr(tuned_call, "tune", spy)
+    succeed(project.call(MINE), *TUNING)
+    project.previous_iteration(model="half2_model")
+    succeed(project.call(OTHER, seed=2), *TUNING)
+    assert len(set(seeds)) == 2
+
+
+def test_weights_of_another_sampling_are_not_tuned(project, reconstruct, weights):
+    content = torch.load(weights, weights_only=True)
+    torch.save(content | {"voxel_size": 3.0, "block_size": 96}, weights)
+    answered = reconstruct(project.call(MINE), *TUNING)
+    assert answered.status == 1
+    assert "is for voxels of 3 Å and blocks of 96, and only weights for 1.5 Å and 64" in (
+        answered.stderr
+    )
