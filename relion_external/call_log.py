@@ -99,11 +99,13 @@ def append_history(path: Path, entry: dict[str, Any]) -> None:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            os.write(handle, line.encode())
+            written = os.write(handle, line.encode())
         finally:
             os.close(handle)
     except OSError as error:
         raise UserError(f"the history {path} cannot be written: {error.strerror}") from error
+    if written < len(line.encode()):
+        raise UserError(f"the history {path} cannot be written: the disk is full")
 
 
 def peak_memory_bytes() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,14 +56,24 @@ def read_history(path: Path) -> list[Entry]:
 
 
 def forget_calls_after(path: Path, iteration: int) -> None:
-    """Drop the calls of later iterations, which a continued run makes again."""
+    """Drop the calls of later iterations, which a continued run makes again.
+
+    A line that was cut off when the run was goes as well.
+    """
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if json.loads(line)["iteration"] <= iteration]
+    kept = [line for line in lines if _iteration(line) <= iteration]
     temporary = temporary_name(path)
     temporary.write_text("".join(kept), encoding="utf-8")
     temporary.replace(path)
+
+
+def _iteration(line: str) -> float:
+    try:
+        return int(json.loads(line)["iteration"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 _CALL = ("iteration", "half", "class", "body")

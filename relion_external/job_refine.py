@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shutil
 from pathlib import Path
 
 from relion_external import hook_variable, job_folder, star, system
@@ -89,7 +90,7 @@ def _run_relion(
         log_path = root.with_name("relion_refine.log")
         what = f"refining {args.in_parts}"
         for stale in root.parent.glob(f"{root.name}_it*"):  # of an attempt that got nowhere
-            stale.unlink()
+            shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
     forget_calls_after(history_path(root), start)
     print(f" relion-external: {what}; RELION's own output is in {log_path}", flush=True)
     progress = Progress(root, log_path, start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from relion_external.volumes import temporary_name
 
 REGULARIZED_NAMES = {"nonuniform": "nonuniform", "denoiser": "denoised", "uniform": "uniform"}
 """By method, the end of the name of the regularised map that lies beside the joined one."""
+
+
+QUARTERS = "_quarters_"
+"""Within the name of the folder in which a call has its quarter-maps made."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Outputs:
                     stale.unlink(missing_ok=True)
                 except OSError as error:
                     raise UserError(f"{stale} cannot be replaced: {error.strerror}") from error
+        for folder in self.result.parent.glob(f"{self.result.stem}{QUARTERS}*"):
+            shutil.rmtree(folder, ignore_errors=True)  # it is in nobody's way
 
 
 def outputs_of(call: HookCall, method: str) -> Outputs:

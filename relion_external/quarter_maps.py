@@ -24,6 +24,7 @@ from plugin_core.fourier import shell_to_angstrom
 from relion_external import star
 from relion_external.errors import UserError
 from relion_external.iteration import HALF, HookCall, PreviousIteration
+from relion_external.outputs import QUARTERS
 from relion_external.plain_star import read_plain
 from relion_external.processes import run_to_the_end
 from relion_external.volumes import read_map
@@ -80,7 +81,7 @@ def quarter_maps(
     )
     # In the run's folder, which every node sees and which has room for maps.
     with tempfile.TemporaryDirectory(
-        prefix=f"{call.star_path.stem}_quarters_", dir=call.star_path.parent
+        prefix=f"{call.result.stem}{QUARTERS}", dir=call.result.parent
     ) as folder:
         found = []
         for quarter in (1, 2):

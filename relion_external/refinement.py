@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ def refine(
         raise UserError(f"{' and '.join(missing)} not found on the PATH, needed for a refinement")
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob(f"{_RUN}_*"):
-        stale.unlink()
+        shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
     truth = particle_table(particles.true_particles)
     results: list[IterationResult] = []
     start = time.monotonic()

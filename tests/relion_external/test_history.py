@@ -25,3 +25,11 @@ def test_calls_that_will_be_made_again_are_forgotten(tmp_path: Path) -> None:
 def test_without_a_history_there_is_nothing_to_forget(tmp_path: Path) -> None:
     forget_calls_after(tmp_path / "run_external.jsonl", 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "run_external.jsonl"
+    write(path, (1, 1), (1, 2))
+    path.write_text(path.read_text() + '{"iterat')
+    forget_calls_after(path, 5)
+    assert [entry["half"] for entry in read_history(path)] == [1, 2]

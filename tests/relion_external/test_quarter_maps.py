@@ -234,3 +234,11 @@ def test_a_classification_has_no_quarter_maps(project, program, reconstruct):
     call = project.call("run_it003_class001", fsc=np.zeros(9))
     sentence = refused(reconstruct, call)
     assert "the risk quarter needs half-sets, and a classification has none" in sentence
+
+
+def test_what_a_killed_call_left_is_removed(call, succeed):
+    left = call.with_name(f"{call.stem}_quarters_abc")
+    left.mkdir()
+    (left / "quarter1.star").touch()
+    succeed(call, "--risk", "quarter")
+    assert not left.exists()
