@@ -204,11 +204,12 @@ def draw_fsc(path: Path, runs: Sequence[Run]) -> None:
     parts = [part for part in PARTS if part in runs[0].evaluation.to_truth]
     figure = Figure(figsize=(4.6 * (len(parts) + 1), 3.9), layout="constrained")
     panels = figure.subplots(1, len(parts) + 1)
-    voxel_size = runs[0].evaluation.voxel_size
+    box, voxel_size = runs[0].evaluation.box, runs[0].evaluation.voxel_size
     for axis, part in zip(panels, parts, strict=False):
         for index, method in enumerate(_names(runs)):
             curve = np.mean([r.evaluation.to_truth[part] for r in _of(runs, method)], axis=0)
-            _line(axis, index, frequencies(len(curve), voxel_size), curve, method, marker="")
+            frequency = frequencies(len(curve), box, voxel_size)
+            _line(axis, index, frequency, curve, method, marker="")
         fsc_axis(axis, voxel_size, threshold=0.5)
         axis.set_title(f"map from the last poses against the truth: {part}", fontsize=9)
     axis = panels[-1]
@@ -216,7 +217,7 @@ def draw_fsc(path: Path, runs: Sequence[Run]) -> None:
         mine = _of(runs, method)
         own = np.mean([run.evaluation.relions_own for run in mine], axis=0)
         predicted = np.mean([np.square(run.evaluation.half_to_truth) for run in mine], axis=0)
-        frequency = frequencies(len(own), voxel_size)
+        frequency = frequencies(len(own), box, voxel_size)
         _line(axis, index, frequency, own, method, marker="")
         axis.plot(frequency, predicted, ":", color=_colour(index), linewidth=1)
     fsc_axis(axis, voxel_size, threshold=0.143)

@@ -73,14 +73,17 @@ def draw(
     draw_slices(upper, pictures, pictures[0].volume, cutoff_angstrom, voxel_size)
     with_errors = any(method.angular_errors for method in methods)
     panels = lower.subplots(1, 2 if with_errors else 1, squeeze=False)[0]
-    _draw_fsc(panels[0], methods, voxel_size, fsc_title)
+    box = pictures[0].volume.shape[0]
+    _draw_fsc(panels[0], methods, box, voxel_size, fsc_title)
     if with_errors:
         _draw_errors(panels[1], methods)
     save(figure, path, "png")
 
 
-def _draw_fsc(axis: Axes, methods: Sequence[Method], voxel_size: float, title: str) -> None:
-    frequency = frequencies(len(methods[0].fsc_to_truth), voxel_size)
+def _draw_fsc(
+    axis: Axes, methods: Sequence[Method], box: int, voxel_size: float, title: str
+) -> None:
+    frequency = frequencies(len(methods[0].fsc_to_truth), box, voxel_size)
     for method, style in zip(methods, STYLES, strict=False):
         axis.plot(frequency, method.fsc_to_truth, label=method.name, **style)
     fsc_axis(axis, voxel_size, threshold=0.5)

@@ -90,9 +90,9 @@ def fsc_axis(axis: Axes, voxel_size: float, threshold: float) -> None:
     axis.grid(alpha=0.25)
 
 
-def frequencies(shells: int, voxel_size: float) -> NDArray[np.float64]:
-    """Spatial frequency in 1/Å of the shells 0 to `shells` - 1 of an even box."""
-    return np.arange(shells) / (2 * (shells - 1) * voxel_size)
+def frequencies(shells: int, box: int, voxel_size: float) -> NDArray[np.float64]:
+    """Spatial frequency in 1/Å of the shells 0 to `shells` - 1 of a box."""
+    return np.arange(shells) / (box * voxel_size)
 
 
 def save(figure: Figure, path: Path, kind: str) -> None:

@@ -89,7 +89,8 @@ def _draw_fsc(axis: Axes, content: ReportContent) -> None:
     for name, label, style in _CURVES:
         curve = getattr(fsc, name)
         if curve is not None:
-            axis.plot(frequencies(len(curve), content.voxel_size), curve, label=label, **style)
+            frequency = frequencies(len(curve), fsc.box, content.voxel_size)
+            axis.plot(frequency, curve, label=label, **style)
     fsc_axis(axis, content.voxel_size, HALF_MAP_THRESHOLD)
     if content.trailing_angstrom is not None:
         label = f"regularised maps end: {content.trailing_angstrom:.1f} Å"
@@ -120,7 +121,8 @@ def _draw_cutoffs(axis: Axes, cutoff_angstrom: np.ndarray, voxel_size: float) ->
 
 def _draw_directions(axis: Axes, content: ReportContent) -> None:
     directions = content.figures.directions
-    frequency = frequencies(len(directions.whole), content.voxel_size)
+    box = content.figures.fsc.box
+    frequency = frequencies(len(directions.whole), box, content.voxel_size)
     low, high = np.percentile(directions.curves, (5, 95), axis=0)
     everything = (directions.curves.min(axis=0), directions.curves.max(axis=0))
     axis.fill_between(frequency, *everything, color=BLUE, alpha=0.15, label="all directions")
