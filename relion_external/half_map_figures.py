@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+import numpy as np
+
 from plugin_core.backend import Array
 from plugin_core.postprocessing.conical_fsc import ConicalFsc, conical_fsc
-from plugin_core.postprocessing.dynamic_mask import dynamic_mask
 from plugin_core.postprocessing.fsc_set import FscSet, fsc_set
 from plugin_core.postprocessing.guinier import GuinierFit, GuinierPlot, fit_b_factor, guinier_plot
 from plugin_core.postprocessing.sharpening import sharpened_map
@@ -24,6 +25,8 @@ class HalfMapFigures:
     fsc : FscSet
     mask : (N, N, N) float32
         The mask of the masked and corrected curves.
+    mask_fraction : float
+        Part of the box that the mask fills, 0 to 1.
     directions : ConicalFsc
     guinier : GuinierPlot
     b_factor : GuinierFit or None
@@ -34,30 +37,25 @@ class HalfMapFigures:
 
     fsc: FscSet
     mask: Array
+    mask_fraction: float
     directions: ConicalFsc
     guinier: GuinierPlot
     b_factor: GuinierFit | None
     sharpened: Array | None
 
 
-def half_map_figures(
-    half1: Array, half2: Array, regularized: Array, mask: Array | None, voxel_size: float
-) -> HalfMapFigures:
+def half_map_figures(half1: Array, half2: Array, mask: Array, voxel_size: float) -> HalfMapFigures:
     """Compute all figures.
 
     Parameters
     ----------
     half1, half2 : (N, N, N) float32
         Raw half-maps.
-    regularized : (N, N, N) float32
-        Regularised average, which only shapes the mask where none is given.
-    mask : (N, N, N) float32 or None
+    mask : (N, N, N) float32
         Soft mask, 0 to 1.
     voxel_size : float
         In Å.
     """
-    if mask is None:
-        mask = dynamic_mask(regularized, voxel_size)
     fsc = fsc_set(half1, half2, mask, voxel_size)
     average = (half1 + half2) / 2
     guinier = guinier_plot(average, fsc.corrected, voxel_size)
@@ -68,4 +66,5 @@ def half_map_figures(
     except ValueError as error:
         log.warning("no sharpened map: %s", error)
     directions = conical_fsc(half1 * mask, half2 * mask, voxel_size)
-    return HalfMapFigures(fsc, mask, directions, guinier, b_factor, sharpened)
+    fraction = float(mask.mean(dtype=np.float64))
+    return HalfMapFigures(fsc, mask, fraction, directions, guinier, b_factor, sharpened)

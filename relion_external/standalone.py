@@ -12,17 +12,11 @@ import numpy as np
 import scipy.fft
 
 from plugin_core import noise
-from plugin_core.backend import (
-    Array,
-    Device,
-    DeviceError,
-    array_module,
-    select_device,
-    to_host,
-)
+from plugin_core.backend import Array, Device, DeviceError, select_device, to_host
 from plugin_core.fourier import apply_radial, irfftn, radii, rfftn, shell_to_angstrom
 from plugin_core.fsc import fourier_shell_correlation, joined_fsc, last_shell_above
 from plugin_core.masks import particle_sphere
+from plugin_core.postprocessing.fsc_mask import fsc_mask
 from plugin_core.postprocessing.half_map_checks import check_half_maps, disagreement_warning
 from plugin_core.regularizers import nonuniform, uniform
 from plugin_core.regularizers.interface import Regularized, RegularizerInput
@@ -52,6 +46,9 @@ log = logging.getLogger(__name__)
 
 DEFAULT_DIAMETER = 0.85
 """Particle diameter as a fraction of the box, where neither it nor a mask is given."""
+
+LEAST_DIAMETER = 10
+"""In voxels: in a smaller sphere no FSC and no noise can be measured."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +164,16 @@ def _read(options: argparse.Namespace) -> list[ExternalMap]:
 def _support(options: argparse.Namespace, device: Device, box: int, voxel_size: float) -> Array:
     if options.mask is not None:
         return device.xp.asarray(read_mask(options.mask, box))
-    diameter = options.particle_diameter
+    diameter, extent = options.particle_diameter, box * voxel_size
     if diameter is None:
-        diameter = DEFAULT_DIAMETER * box * voxel_size
+        diameter = DEFAULT_DIAMETER * extent
         log.info("particle diameter: taken as %g of the box, %.0f Å", DEFAULT_DIAMETER, diameter)
+    elif not LEAST_DIAMETER * voxel_size <= diameter <= extent:
+        raise UserError(
+            f"--particle_diameter {diameter:g} Å is {diameter / voxel_size:.1f} voxels; expected "
+            f"{LEAST_DIAMETER} ({LEAST_DIAMETER * voxel_size:.1f} Å) to the {box} of the box "
+            f"({extent:.1f} Å)"
+        )
     return particle_sphere(box, diameter, voxel_size, device.xp)
 
 
@@ -258,25 +261,23 @@ def _write(maps: HalfMaps, result: Result, options: argparse.Namespace) -> None:
     regularized = read_map(paths["regularized"], maps.box)
     level = 3 * float(np.std(regularized))
     write_chimerax(options.o, paths["regularized"], paths.get("cutoff"), level)
-    resolution = None
+    figures = None
     if maps.fsc is not None:
-        figures = _figures(maps, regularized, options)
+        figures = _figures(maps, options)
         write_figures(options.o, figures, placement)
         content = _report_content(maps, result, figures, regularized, paths.get("cutoff"))
         write_report(content, *report_paths(options.o))
-        resolution = figures.fsc.resolution_angstrom()
-    print(_line(result, resolution, paths["regularized"]), flush=True)
+    print(_line(result, figures, paths["regularized"]), flush=True)
 
 
-def _figures(
-    maps: HalfMaps, regularized: np.ndarray, options: argparse.Namespace
-) -> HalfMapFigures:
-    """Figures of the raw half-maps, in the user's mask or one shaped by the regularised map."""
-    like = maps.volumes[0]
-    average = array_module(like).asarray(regularized)
-    mask = maps.support if options.mask is not None else None
+def _figures(maps: HalfMaps, options: argparse.Namespace) -> HalfMapFigures:
+    """Figures of the raw half-maps, in the user's mask or one that they show themselves."""
     half1, half2 = maps.volumes
-    return half_map_figures(half1, half2, average, mask, maps.voxel_size)
+    mask = maps.support
+    if options.mask is None:
+        assert maps.fsc is not None
+        mask = fsc_mask(half1, half2, maps.support, maps.fsc, maps.voxel_size)
+    return half_map_figures(half1, half2, mask, maps.voxel_size)
 
 
 def _report_content(
@@ -307,8 +308,8 @@ def _report_content(
     )
 
 
-def _line(result: Result, resolution: float | None, path: Path) -> str:
-    """One sentence on the outcome; `resolution` in Å."""
+def _line(result: Result, figures: HalfMapFigures | None, path: Path) -> str:
+    """One sentence on the outcome."""
     summary = result.regularized[0].summary
     if "cutoff_median_angstrom" in summary:
         what = (
@@ -319,6 +320,10 @@ def _line(result: Result, resolution: float | None, path: Path) -> str:
     else:
         what = f"denoised in {summary['blocks']} blocks by {summary['weights']}"
     parts = [f"{path}: {what}"]
-    if resolution is not None:
-        parts.append(f"corrected FSC of the raw half-maps 0.143 at {resolution:.1f} Å")
+    if figures is not None:
+        corrected, unmasked = map(figures.fsc.resolution_angstrom, ("corrected", "unmasked"))
+        parts.append(
+            f"corrected FSC of the raw half-maps 0.143 at {corrected:.1f} Å (in a mask of "
+            f"{100 * figures.mask_fraction:.1f} % of the box; without mask at {unmasked:.1f} Å)"
+        )
     return ", ".join(parts)

@@ -28,7 +28,7 @@ def content() -> ReportContent:
         for _ in range(2)
     ]
     mask = soft_sphere(BOX, 10, 3)
-    figures = half_map_figures(*halves, halves[0], mask, VOXEL_SIZE)
+    figures = half_map_figures(*halves, mask, VOXEL_SIZE)
     picture = Picture("raw average", halves[0])
     return ReportContent("title", [picture] * 3, 9 * mask, figures, 8.0, VOXEL_SIZE)
 
@@ -57,3 +57,13 @@ def test_curves_of_an_odd_box_lie_at_the_frequencies_of_its_shells(
         assert curves
         for curve in curves:
             np.testing.assert_allclose(curve.get_xdata(), expected)
+
+
+def test_the_title_tells_the_mask_and_both_resolutions(draw: Draw, content: ReportContent) -> None:
+    fsc = content.figures.fsc
+    corrected, unmasked = map(fsc.resolution_angstrom, ("corrected", "unmasked"))
+    filled = 100 * content.figures.mask.mean()
+    assert (
+        f"0.143 at {corrected:.1f} Å, corrected\n(in a mask of {filled:.1f} % of the box; "
+        f"without mask at {unmasked:.1f} Å)"
+    ) in [axis.get_title() for axis in draw(content).axes][-3]

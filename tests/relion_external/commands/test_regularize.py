@@ -91,6 +91,35 @@ def test_the_fsc_is_that_of_the_raw_maps(folder):
         assert table[star.FSC_UNMASKED][number] == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_resolution_is_the_half_maps_own_whatever_regularises_them(folder, capsys):
+    """The FSC, its mask included, is bit for bit the same."""
+    seen, lines = [], []
+    for options in (
+        ("--method", "uniform"),
+        ("--method", "nonuniform"),
+        ("--levels", "2"),
+        ("--trailing_distance", "8"),
+    ):
+        assert regularize(*options) == 0
+        table = (folder / "out_fsc.star").read_text().partition("data_general")[2]  # no date
+        curve = (folder / "out_fsc.xml").read_text()
+        seen.append((table, curve, mrcfile.read(folder / "out_mask.mrc").tobytes()))
+        lines.append(capsys.readouterr().out.partition("corrected FSC")[2])
+    assert seen[1:] == seen[:1] * 3
+    assert lines[1:] == lines[:1] * 3
+
+
+def test_the_line_tells_how_much_the_mask_fills_and_the_resolution_without_it(folder, capsys):
+    regularize()
+    line = capsys.readouterr().out
+    filled = 100 * mrcfile.read(folder / "out_mask.mrc").mean(dtype=float)
+    fsc = starfile.read(folder / "out_fsc.star")["fsc"]
+    last = np.flatnonzero(fsc[star.FSC_UNMASKED][1:] < 0.143)[0]
+    unmasked = BOX * VOXEL_SIZE / last
+    assert 0 < filled < 50
+    assert f"(in a mask of {filled:.1f} % of the box; without mask at {unmasked:.1f} Å)" in line
+
+
 def test_cutoffs_are_in_angstrom_and_zero_outside_the_support(folder):
     regularize()
     cutoff = mrcfile.read(folder / "out_cutoff.mrc")
@@ -108,7 +137,7 @@ def test_symmetry_is_imposed(folder):
 
 def test_one_half_map_alone_is_served_with_a_warning(folder, capsys):
     (folder / NAMES[1]).unlink()
-    assert regularize("--particle_diameter", "16") == 0
+    assert regularize("--particle_diameter", "20") == 0
     assert "no second half-map was given or found" in capsys.readouterr().err
     assert not (folder / "out_fsc.star").exists()
     assert mrcfile.read(folder / "out_regularized.mrc").shape == (BOX,) * 3
@@ -156,6 +185,8 @@ def test_masked_half_maps_are_warned_about(folder, capsys):
         (("--sym", "T"), "--sym T: the symmetry must be Cn, Dn, O or I1"),
         (("--gpu", "7"), "--gpu 7 was asked for, but there is no such GPU"),
         (("--mask", "gone.mrc"), "gone.mrc does not exist"),
+        (("--particle_diameter", "8"), "--particle_diameter 8 Å is 4.0 voxels; expected 10 (20.0"),
+        (("--particle_diameter", "65"), "65 Å is 32.5 voxels; expected 10 (20.0 Å) to the 32 of"),
     ],
 )
 def test_bad_input_gets_one_sentence(folder, capsys, options, sentence):
