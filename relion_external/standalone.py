@@ -40,7 +40,7 @@ from relion_external.standalone_outputs import (
     write_maps,
 )
 from relion_external.threads import usable_threads
-from relion_external.volumes import read_map, read_mask
+from relion_external.volumes import make_folder, read_map, read_mask
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,7 @@ def regularize_half_maps(options: argparse.Namespace) -> None:
     UserError, LoggedError
         If an input cannot be used, or an output cannot be written.
     """
+    make_folder(options.o.parent)
     with call_log(options.o.with_name(f"{options.o.name}_regularize.log")):
         device = _device(options)
         with scipy.fft.set_workers(usable_threads(options.j)):

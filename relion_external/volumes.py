@@ -67,8 +67,11 @@ def map_array(
 
 
 def read_map(path: Path, box: int) -> np.ndarray:
-    """Read a (box, box, box) map as float32; UserError as for :func:`map_array`."""
-    return np.array(map_array(path, (box, box, box)))
+    """Read a (box, box, box) map as float32; UserError if that fails, or a value is not finite."""
+    volume = np.array(map_array(path, (box, box, box)))
+    if not np.isfinite(volume).all():
+        raise UserError(f"{path} holds values that are not finite")
+    return volume
 
 
 def read_mask(path: Path, box: int) -> np.ndarray:
@@ -117,6 +120,14 @@ def write_map(
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for outputs and those above it, where missing; UserError if that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {folder} cannot be made: {error.strerror}") from error
 
 
 def temporary_name(path: Path) -> Path:

@@ -23,18 +23,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder",
         type=Path,
         metavar="DIR",
-        help=f"where to put {NAME}; this folder has to come before RELION's own on the PATH",
+        help=f"where to put {NAME}, made if need be; this folder has to come before RELION's own "
+        "on the PATH",
     )
     parser.add_argument("--remove", action="store_true", help="take it away again")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write or remove the executable in `args.folder`."""
+    from relion_external.volumes import make_folder
+
     path = args.folder / NAME
     if path.exists() and MARK not in path.read_text(errors="replace"):
         raise UserError(f"{path} is not this program's (it may be RELION's own): left as it is")
     if args.remove:
         return _remove(path)
+    make_folder(args.folder)
     try:
         _write(path)
     except OSError as error:

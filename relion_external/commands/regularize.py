@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from relion_external.options import (
@@ -29,7 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the other half-map (default: found by RELION's, the EMDB's or cryoSPARC's naming)",
     )
     parser.add_argument(
-        "--o", type=Path, required=True, metavar="PREFIX", help="start of the names of the outputs"
+        "--o",
+        type=output_prefix,
+        required=True,
+        metavar="PREFIX",
+        help="start of the names of the outputs, their folder included, which is made if need be; "
+        "of a folder alone, FOLDER/, the names start with map",
     )
     add_method(parser)
     maps = parser.add_argument_group("maps")
@@ -44,6 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_nonuniform(parser.add_argument_group("nonuniform"))
     add_denoiser(parser.add_argument_group("denoiser"))
     add_machine(parser.add_argument_group("machine"))
+
+
+def output_prefix(text: str) -> Path:
+    """Argparse type: what the names of the outputs start with."""
+    path = Path(text)
+    if text.endswith(os.sep) or path.is_dir():
+        return path / "map"
+    return path.with_suffix("") if path.suffix == ".mrc" else path
 
 
 def run(args: argparse.Namespace) -> int:

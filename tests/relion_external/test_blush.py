@@ -224,8 +224,15 @@ def test_nothing_to_remove_and_nowhere_to_write(
 ) -> None:
     assert main(["install-blush-shim", str(tmp_path), "--remove"]) == 1
     assert "does not exist: nothing to remove" in capsys.readouterr().err
-    assert main(["install-blush-shim", str(tmp_path / "none")]) == 1
-    assert "cannot be written: No such file or directory" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["install-blush-shim", str(tmp_path / "file" / "folder")]) == 1
+    assert "file/folder cannot be made: Not a directory" in capsys.readouterr().err
+
+
+def test_its_folder_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    assert main(["install-blush-shim", str(folder)]) == 0
+    assert os.access(folder / install_blush_shim.NAME, os.X_OK)
 
 
 def test_another_one_that_is_found_first_is_named(

@@ -65,6 +65,29 @@ def test_all_outputs_are_there_and_say_what_they_are(folder, capsys):
     assert not list(folder.glob("*.tmp"))
 
 
+@pytest.mark.parametrize(
+    ("prefix", "written"),
+    [
+        ("new/folder/map", "new/folder/map_regularized.mrc"),
+        ("new/", "new/map_regularized.mrc"),
+        ("old", "old/map_regularized.mrc"),
+        ("new/x.mrc", "new/x_regularized.mrc"),
+        ("1.5", "1.5_regularized.mrc"),
+    ],
+)
+def test_outputs_go_where_they_are_asked_for(folder, prefix, written):
+    (folder / "old").mkdir()
+    assert regularize("--o", prefix, "--method", "uniform") == 0
+    assert (folder / written).exists()
+    log = written.replace("regularized.mrc", "regularize.log")
+    assert (folder / log).exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told(folder, capsys):
+    assert regularize("--o", f"{NAMES[0]}/map") == 1
+    assert f"the folder {NAMES[0]} cannot be made: File exists" in capsys.readouterr().err
+
+
 def test_regularised_maps_are_nearer_to_the_truth(folder):
     regularize()
     truth = half_map(0, noise=0)
