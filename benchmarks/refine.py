@@ -23,7 +23,7 @@ from pathlib import Path
 import sets
 from reporting import write_report
 from runs import Method, Run, finished_run, make_run, parse_method
-from sets import SETS, LabSet, first_particles, make_set
+from sets import SETS, LabSet, first_particles, make_set, solvent_mask
 
 from relion_external.errors import UserError
 from relion_external.progress import progress_bar
@@ -54,6 +54,11 @@ def parse_arguments() -> argparse.Namespace:
         help="refine the first N of the set's, or simulate more; several for data efficiency",
     )
     parser.add_argument("--iterations", type=int, default=8, metavar="N")
+    parser.add_argument(
+        "--masked",
+        action="store_true",
+        help="give RELION a solvent mask of molecule and belt, and --solvent_correct_fsc",
+    )
     parser.add_argument("--padding", type=int, default=1, choices=(1, 2))
     parser.add_argument(
         "--any_code", action="store_true", help="take finished runs of other versions of the code"
@@ -66,10 +71,12 @@ def refine_all(args: argparse.Namespace) -> None:
     """Make or find every run, the report being brought up to date after each."""
     methods = [parse_method(text) for text in args.methods]
     recipe = SETS[args.set]
+    report = args.out / f"{args.set}-{args.size}" / ("masked" if args.masked else "")
     folder = args.out / f"{args.set}-{args.size}"
     own = getattr(recipe, args.size).particles
     counts = args.particles or [own]
     most = max(own, *counts)
+    report.mkdir(parents=True, exist_ok=True)
     found: list[Run] = []
     for seed in range(args.first_seed, args.first_seed + args.repeats):
         home = folder / f"seed_{seed}"
@@ -81,19 +88,21 @@ def refine_all(args: argparse.Namespace) -> None:
                 iterations=args.iterations,
                 padding=args.padding,
                 symmetry=recipe.symmetry,
+                solvent_mask=solvent_mask(whole) if args.masked else None,
                 seed=seed,
                 time_limit_s=48 * 3600,
             )
             for method in methods:
-                name = f"{method.folder_name}_{lab.count}" if lab.count else method.folder_name
+                name = ("masked_" if args.masked else "") + method.folder_name
+                name = f"{name}_{lab.count}" if lab.count else name
                 run = finished_run(home / name, method, lab, options, args.any_code)
                 if run is None and not args.report:
                     run = _make_with_progress(home / name, method, lab, options)
                 if run is not None:
                     found.append(run)
-                    write_report(folder, args.set, recipe.about, found)
+                    write_report(report, args.set, recipe.about, found)
     if found:
-        print((folder / "report.md").read_text())
+        print((report / "report.md").read_text())
 
 
 def _make_with_progress(

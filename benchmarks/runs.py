@@ -181,6 +181,7 @@ def _made_with(method: Method, lab: LabSet, options: RefinementOptions) -> dict[
         "hook": hook,
         "set": json.loads(lab.record.read_text()),
         "count": lab.count,
-        "refinement": asdict(options) | {"time_limit_s": None},
+        "refinement": asdict(options)
+        | {"time_limit_s": None, "solvent_mask": options.solvent_mask is not None},
     }
     return dict(json.loads(json.dumps(made_with)))

@@ -340,6 +340,17 @@ def first_particles(lab: LabSet, count: int) -> LabSet:
     return subset
 
 
+def solvent_mask(lab: LabSet) -> Path:
+    """A soft mask of all that a particle of the set is made of, written if it is not there yet."""
+    path = lab.folder / "mask_solvent.mrc"
+    if not path.exists():
+        made = json.loads(lab.record.read_text())
+        parts = [each for each in (lab.rigid_mask, lab.disordered_mask) if each.exists()]
+        mask = sum(read_map(part, made["box"]) for part in parts)
+        write_map(path, np.clip(mask, 0, 1), made["voxel_size"], "solvent mask")
+    return path
+
+
 def _write_mean_and_masks(lab: LabSet, specimen: Specimen, options: SimulationOptions) -> None:
     box, voxel_size = options.box, options.voxel_size
     at_rest = to_real_space(map_transform(specimen.at_rest, box, voxel_size))

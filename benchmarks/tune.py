@@ -103,9 +103,7 @@ def with_noise(step: Step, kind: str, factor: float = 1.0) -> np.ndarray:
 
 def with_support(step: Step) -> np.ndarray:
     """The local filter inside a mask of molecule and belt, in place of the sphere."""
-    support = step.molecule
-    power = noise.from_fsc(step.inputs.half_map, support, step.call.fsc)
-    inputs = replace(step.inputs, support=support, noise_power=power)
+    inputs = replace(step.inputs, support=step.molecule)
     return _trailed(step, regularize(inputs, NonuniformParameters()).volume, 0)
 
 

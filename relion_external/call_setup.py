@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,8 @@ from relion_external.outputs import Outputs, header_label, outputs_of
 from relion_external.threads import most_calls_at_once, usable_threads
 from relion_external.volumes import read_mask, write_map
 
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Job:
@@ -55,10 +58,24 @@ class Job:
 
     @cached_property
     def support(self) -> Array:
-        """Soft mask of where there can be density: the user's, or the particle's sphere."""
-        if self.options.mask is None:
-            return self._sphere
-        return self.device.xp.asarray(read_mask(self.options.mask, self.call.box))
+        """Soft mask of where there can be density: the user's, or the particle's sphere.
+
+        Or RELION's own solvent mask for the local filter, whose windows are then free of what
+        RELION takes away from the answer anyway; networks are trained on spheres.
+        """
+        mask = self.options.mask
+        if mask is None and self.options.method == "nonuniform":
+            mask = self._solvent_mask
+        log.info("support: %s", mask or "the particle's sphere")
+        return self._sphere if mask is None else self._mask(mask)
+
+    @property
+    def _solvent_mask(self) -> Path | None:
+        """RELION's mask in the frame of this call's map; those of bodies are not known here."""
+        return None if self.call.name.kind == "body" else self.previous.solvent_mask
+
+    def _mask(self, path: Path) -> Array:
+        return self.device.xp.asarray(read_mask(path, self.call.box))
 
     @cached_property
     def _sphere(self) -> Array:
@@ -114,9 +131,7 @@ class Job:
             return None
         if not self.previous.corrects_fsc:
             return self._sphere
-        if self.call.name.kind == "body" or self.previous.solvent_mask is None:
-            return None
-        return self.device.xp.asarray(read_mask(self.previous.solvent_mask, self.call.box))
+        return None if self._solvent_mask is None else self._mask(self._solvent_mask)
 
     def write(self, path: Path, volume: Array, what: str) -> None:
         """Write a map whose MRC label says `what` it is."""

@@ -87,7 +87,8 @@ def add_nonuniform(group: argparse._ArgumentGroup, in_relion: bool = False) -> N
         "--mask",
         type=Path,
         metavar="MRC",
-        help="soft mask of where density can be, instead of a sphere of the particle diameter",
+        help="soft mask of where density can be (default: RELION's solvent mask with --method "
+        "nonuniform, if it has one, else a sphere of the particle diameter)",
     )
 
 

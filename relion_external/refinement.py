@@ -37,7 +37,8 @@ _RUN = "run"
 class RefinementOptions:
     """Options of a local auto-refinement; lengths in Å, except offsets, which are in pixels.
 
-    Searches are local from the first iteration, around the poses of the particle table.
+    Searches are local from the first iteration, around the poses of the particle table. With a
+    solvent mask, RELION corrects its FSC for it (--solvent_correct_fsc).
     """
 
     particle_diameter: float
@@ -48,6 +49,7 @@ class RefinementOptions:
     initial_low_pass: float = 30.0
     padding: int = 1
     symmetry: str = "C1"
+    solvent_mask: Path | None = None
     seed: int = 1
     time_limit_s: float = 7200.0
 
@@ -231,6 +233,9 @@ def relion_arguments(
         *("--auto_refine", "--split_random_halves", "--ctf", "--flatten_solvent", "--zero_mask"),
         *("--norm", "--scale", "--dont_check_norm", "--dont_combine_weights_via_disc"),
         *(["--external_reconstruct"] if external else []),
+        *(["--solvent_correct_fsc"] if options.solvent_mask else []),
     ]
+    if options.solvent_mask is not None:
+        values["--solvent_mask"] = options.solvent_mask.resolve()
     pairs = [str(word) for pair in values.items() for word in pair]
     return ["relion_refine_mpi", *pairs, *flags]

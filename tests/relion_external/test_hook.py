@@ -242,6 +242,19 @@ def test_noise_is_measured_in_the_solvent_mask_if_the_fsc_is_of_that(
     np.testing.assert_array_equal(regions[0], mrcfile.read("solvent.mrc"))
 
 
+def test_the_local_filter_stays_within_relions_solvent_mask(project, succeed):
+    """By which RELION multiplies the answer in any case."""
+    star = project.call()
+    path = cube(project, "solvent.mrc")
+    asked = succeed(star, "--mask", path).map()
+    project.previous_iteration(optimiser=CORRECTED.replace("Correction 1", "Correction 0"))
+    answered = succeed(star)
+    np.testing.assert_array_equal(answered.map(), asked)
+    assert "support: solvent.mrc" in answered.log
+    assert not answered.map("_cutoff")[mrcfile.read(path) == 0].any()
+    assert "support: the particle's sphere" in succeed(star, "--method", "denoiser").log
+
+
 def test_without_the_solvent_mask_there_is_no_guess(project, reconstruct):
     star = project.call()
     project.previous_iteration(optimiser=CORRECTED)
