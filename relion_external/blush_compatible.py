@@ -7,10 +7,11 @@ sub-tomograms are scaled otherwise, as RELION needs it.
 
 from __future__ import annotations
 
+import argparse
 import functools
 from typing import Any
 
-from plugin_core.backend import Array
+from plugin_core.backend import Array, Device
 from plugin_core.denoising import blush
 from plugin_core.fourier import shell_to_angstrom
 from plugin_core.regularizers.denoiser import regularize
@@ -23,8 +24,12 @@ from relion_external.iteration import CLASSIFICATION, resolve_particle_diameter
 
 
 def open_as_blush(job: Job, request: str) -> Denoiser:
+    """Load the weights as :func:`open_published` does, for one call."""
+    return open_published(job.options, request, job.device)
+
+
+def open_published(options: argparse.Namespace, request: str, arrays: Device) -> Denoiser:
     """Load the weights; UserError if an option is given that relion-blush has no counterpart of."""
-    options = job.options
     for name, given in (
         ("mask", options.mask is not None),
         ("trailing_distance", options.trailing_distance is not None),
@@ -32,7 +37,7 @@ def open_as_blush(job: Job, request: str) -> Denoiser:
     ):
         if given:
             raise UserError(f"--{name} cannot be given with --blush_compatible, which has its own")
-    return open_denoiser(options, request, job.device, True, blush.STRIDE)
+    return open_denoiser(options, request, arrays, True, blush.STRIDE)
 
 
 def answer(job: Job, denoiser: Denoiser) -> dict[str, Any]:

@@ -13,10 +13,10 @@ import torch
 
 from plugin_core import cost
 from plugin_core.backend import Device, DeviceError
-from plugin_core.denoising.apply import Application
-from plugin_core.denoising.blocks import Tiling
+from plugin_core.denoising.apply import Application, denoise
+from plugin_core.denoising.blocks import MARGIN, Tiling
 from plugin_core.denoising.resampling import network_box
-from plugin_core.denoising.tensors import select_network_device
+from plugin_core.denoising.tensors import select_network_device, shared_threads
 from plugin_core.padded_grid import PaddedGrid
 from plugin_core.regularizers.denoiser import DenoiserParameters
 from relion_external import system
@@ -63,6 +63,22 @@ class Denoiser:
             Need(arrays.name, maps, arrays.free_bytes()),
             Need(device.name, network, device.free_bytes()),
         ]
+
+    def most_blocks(self, box: int, voxel_size: float) -> int:
+        """Blocks of a map of `box` voxels if the mask leaves out nothing of it."""
+        application = self.parameters.application
+        tiling = Tiling(self.weights.block_size, application.stride)
+        beyond = max(self.box(box, voxel_size) - tiling.inner, 0)
+        return (-(-beyond // tiling.stride) + 1) ** 3
+
+    def denoise_one_block(self) -> None:
+        """Do what takes the time of a map, once, so that it can be timed."""
+        size, voxel_size = self.weights.block_size, self.weights.voxel_size
+        # A mask that the inner part of one block covers.
+        mask = torch.zeros((size,) * 3, device=self.parameters.device.device)
+        mask[MARGIN:-MARGIN, MARGIN:-MARGIN, MARGIN:-MARGIN] = 1
+        with shared_threads():
+            denoise(mask, mask, voxel_size, self.parameters.trained, self.parameters.application)
 
 
 def open_denoiser(

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import math
 import os
 import platform
 import shutil
 import sys
-import textwrap
-import time
-from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from relion_external import __version__, gpu_probe, hook_variable, network_weights, system
+from relion_external import gpu_probe, hook_variable, network_weights, system
+from relion_external.doctor_report import Report, size_text
 from relion_external.errors import UserError
-
-if TYPE_CHECKING:
-    from plugin_core.backend import Device
+from relion_external.options import positive_number
+from relion_external.threads import usable_threads
 
 HELP = "say what will run here: Python, GPUs, RELION, the hook's environment variable, memory"
 
@@ -43,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FACTOR",
         help="RELION's --pad of the refinement, for --box (default: 2)",
     )
+    parser.add_argument(
+        "--angpix",
+        type=positive_number,
+        metavar="A",
+        help="voxel size in Å, for --box with the denoiser (default: the network's own)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,53 +53,22 @@ def run(args: argparse.Namespace) -> int:
     if args.padding < 1:
         raise UserError(f"--padding takes RELION's padding factor, 1 or more, not {args.padding:g}")
     report = Report()
+    options = hook_variable.hook_options(os.environ.get(hook_variable.NAME))
     report_python(report)
     packages_work = not report.problems
     report_gpus(report)
-    report_machine(report)
+    report_machine(report, options)
     report_relion(report)
     report_hook(report)
-    report_denoiser(report)
+    report_denoiser(report, options)
+    if options is not None and packages_work:
+        report_options(report, options, args.box)
     if args.box is not None and packages_work:
-        report_box(report, args.box, args.padding)
+        from relion_external.doctor_box import report_box
+
+        report_box(report, options, args.box, args.padding, args.angpix)
     print(report.text())
     return 1 if report.problems else 0
-
-
-@dataclass
-class Report:
-    """Lines under headings, and the problems that keep the hook from running.
-
-    Attributes
-    ----------
-    lines : list of str
-        The report so far.
-    problems : list of str
-        Sentences without their full stop; none of them means that the hook will run.
-    remedy : str
-        The shell command that sets the hook, if that is a problem.
-    """
-
-    lines: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    remedy: str = ""
-
-    def heading(self, title: str) -> None:
-        """Begin a section."""
-        self.lines += ["", title]
-
-    def row(self, name: str, value: str) -> None:
-        """Add a name and what was found."""
-        self.lines.append(_wrapped(f"  {name:<17} ", value))
-
-    def text(self) -> str:
-        """Return the whole report, closed by a plain sentence."""
-        closing = [_wrapped("Not ready: ", f"{problem}.") for problem in self.problems]
-        if self.remedy:
-            closing += ["To set the hook without options:", f"  {self.remedy}"]
-        if not closing:
-            closing = ["Ready: RELION's --external_reconstruct will run relion-external here."]
-        return "\n".join([f"relion-external {__version__}", *self.lines, "", *closing])
 
 
 def report_python(report: Report) -> None:
@@ -144,21 +114,22 @@ def _report_probe(report: Report, name: str, found: gpu_probe.Probe, consequence
     elif not found.gpus:
         report.row(name, f"{version}sees no GPU{consequence}")
     for number, gpu in enumerate(found.gpus):
-        memory = f"{_size(gpu.free_bytes)} of {_size(gpu.total_bytes)} free"
+        memory = f"{size_text(gpu.free_bytes)} of {size_text(gpu.total_bytes)} free"
         told = f"GPU {number}: {gpu.name}, {memory}"
         report.row(*(("", told) if number else (name, version + told)))
 
 
-def report_machine(report: Report) -> None:
+def report_machine(report: Report, options: argparse.Namespace | None) -> None:
     """Cores and memory left to this process."""
+    threads = usable_threads(options.j if options else None, calls_at_once=2)
     report.heading("This machine")
     report.row("host", platform.node())
     report.row(
         "CPU cores",
-        f"{system.usable_cores()} of {os.cpu_count()} usable, {_threads()} of them by each of the "
+        f"{system.usable_cores()} of {os.cpu_count()} usable, {threads} of them by each of the "
         "two half-maps' hooks, which RELION starts together",
     )
-    report.row("memory", f"{_size(system.available_memory())} available")
+    report.row("memory", f"{size_text(system.available_memory())} available")
 
 
 def report_relion(report: Report) -> None:
@@ -184,13 +155,12 @@ def report_hook(report: Report) -> None:
         report.remedy = hook_variable.suggestion()
 
 
-def report_denoiser(report: Report) -> None:
-    """Weights that --method denoiser would take; a problem if the hook asks for what is not there.
+def report_denoiser(report: Report, options: argparse.Namespace | None) -> None:
+    """Weights that --method denoiser would take, and the network in them if the hook asks for it.
 
-    With the denoiser in the hook's variable the weights are loaded, too.
+    What keeps such a hook from running is told by :func:`report_options`.
     """
     report.heading("Denoiser (--method denoiser)")
-    options = hook_variable.hook_options(os.environ.get(hook_variable.NAME))
     asked = options is not None and options.method == "denoiser"
     try:
         found = network_weights.find_weights(options.weights if options and asked else None)
@@ -202,92 +172,10 @@ def report_denoiser(report: Report) -> None:
             report.row("network", f"{width} channels wide")
     except UserError as error:
         report.row("not ready", str(error))
-        if asked:
-            report.problems.append(f"{hook_variable.NAME} asks for the denoiser, but {error}")
 
 
-def report_box(report: Report, box: int, padding: float) -> None:
-    """Disk, memory and time of one hook call; too little memory is a problem."""
-    from plugin_core.backend import select_device
-    from plugin_core.cost import predict
+def report_options(report: Report, options: argparse.Namespace, box: int | None) -> None:
+    """What the variable's options ask for and this machine does not have: each is a problem."""
+    from relion_external.hook_check import problems
 
-    report.heading(f"One iteration at box {box}, padding {padding:g}")
-    disk_bytes = relion_arrays_bytes(box, padding)
-    free = shutil.disk_usage(Path.cwd()).free
-    report.row(
-        "RELION's arrays",
-        f"{_size(disk_bytes)} on disk for each half-map, {_size(2 * disk_bytes)} for "
-        f"both ({_size(free)} free here); RELION leaves them there",
-    )
-    device = select_device("auto")
-    cost = predict(box, padding)
-    if device.index is None:
-        needed, free, what = 2 * cost.host_bytes, system.available_memory(), "memory"
-        both = f", {_size(needed)} for both, which RELION starts together"
-        report.row("peak memory", f"{_size(cost.host_bytes)} for each half-map{both}")
-    else:
-        needed, free, what = cost.device_bytes, device.free_bytes() or 0, "GPU memory"
-        report.row("peak GPU memory", f"{_size(needed)} for each half-map")
-    if needed > free:
-        report.problems.append(
-            f"this box needs {_size(needed)} of {what}, and {_size(free)} are free"
-        )
-    seconds = cost.fft_points * seconds_per_fft_point(device)
-    report.row("time of the FFTs", f"about {_duration(seconds)} for each half-map, {device.name}")
-
-
-def relion_arrays_bytes(box: int, padding: float) -> int:
-    """Bytes of the three arrays that RELION writes for one half-map.
-
-    Data (real, imaginary) and weight, float32, of shape (P, P, P//2 + 1) with P the padded box.
-    """
-    padded_box = math.floor(padding * box + 0.5)
-    return 3 * padded_box**2 * (padded_box // 2 + 1) * 4
-
-
-def seconds_per_fft_point(device: Device, size: int = 192) -> float:
-    """Measure the time of a 3D real FFT, per voxel, on the device that the hook will use.
-
-    The faster of two forward and inverse transforms of a box of `size` voxels, averaged over both
-    directions.
-    """
-    from plugin_core.backend import fft_module
-
-    volume = device.xp.ones((size,) * 3, dtype="float32")
-    fft = fft_module(volume)
-    options = {} if device.index is not None else {"workers": _threads()}
-
-    def measure() -> float:
-        start = time.perf_counter()
-        result = fft.irfftn(fft.rfftn(volume, **options), s=volume.shape, **options)
-        float(result[0, 0, 0])  # a GPU works on after the call has returned; wait for the result
-        return time.perf_counter() - start
-
-    measure()  # the first call makes plans and, on a GPU, compiles
-    return min(measure(), measure()) / (2 * size**3)
-
-
-def _threads() -> int:
-    from relion_external.threads import usable_threads
-
-    return usable_threads(None, shares_machine=True)
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.0f} MB" if size_bytes < 1e9 else f"{size_bytes / 1e9:.1f} GB"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def _wrapped(lead: str, text: str) -> str:
-    """Wrap `text` behind `lead` to the terminal's width, paths unbroken, with a hanging indent."""
-    return textwrap.fill(
-        text,
-        width=max(60, shutil.get_terminal_size(fallback=(100, 24)).columns),
-        initial_indent=lead,
-        subsequent_indent=" " * len(lead),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    report.problems += [f"the hook would fail: {problem}" for problem in problems(options, box)]

@@ -10,11 +10,14 @@ import sys
 import types
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 
 from plugin_core.backend import Device
-from relion_external import hook_variable, network_weights, system
+from plugin_core.cost import predict_denoiser
+from plugin_core.padded_grid import PaddedGrid
+from relion_external import doctor_box, hook_variable, network_weights, system
 from relion_external.cli import main
 from relion_external.commands import doctor
 from relion_external.gpu_probe import Gpu, Probe
@@ -27,17 +30,30 @@ def hook_set(monkeypatch):
     """The variable names this program, as the user should have set it."""
     monkeypatch.setenv(hook_variable.NAME, HOOK)
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(doctor.gpu_probe, "probe", lambda name: Probe(False))  # takes seconds
 
 
 @pytest.fixture
 def cost(monkeypatch):
-    """Stand-in for plugin_core.cost, so that the figures to expect are known."""
+    """Stand-in for plugin_core.cost.predict, so that the figures to expect are known.
+
+    `asked` holds what it was asked with.
+    """
     cost = types.SimpleNamespace(host_bytes=10**6, device_bytes=2 * 10**6, fft_points=1e6)
-    module = types.ModuleType("plugin_core.cost")
-    module.predict = lambda box, padding: cost
-    monkeypatch.setitem(sys.modules, "plugin_core.cost", module)
-    monkeypatch.setattr(doctor, "seconds_per_fft_point", lambda device: 5e-6)
+
+    def predict(box, padding, **options):
+        cost.asked = {"box": box, "padding": padding} | options
+        return cost
+
+    monkeypatch.setattr(doctor_box.cost, "predict", predict)
+    monkeypatch.setattr(doctor_box, "seconds_per_fft_point", lambda device, threads: 5e-6)
     return cost
+
+
+@pytest.fixture
+def hook(monkeypatch):
+    """Return a function that gives the hook options."""
+    return lambda options: monkeypatch.setenv(hook_variable.NAME, f"{HOOK} {options}")
 
 
 def test_ready(capsys):
@@ -139,7 +155,7 @@ def test_a_hook_with_the_denoiser_has_its_weights_loaded(capsys, weights, monkey
     weights.write_bytes(b"damaged")
     assert main(["doctor"]) == 1
     printed = " ".join(capsys.readouterr().out.split())
-    assert f"Not ready: {hook_variable.NAME} asks for the denoiser, but {weights} cannot" in printed
+    assert f"Not ready: the hook would fail: {weights} cannot be read as a PyTorch check" in printed
 
 
 def test_missing_weights_are_a_problem_only_if_the_hook_asks_for_them(
@@ -153,7 +169,85 @@ def test_missing_weights_are_a_problem_only_if_the_hook_asks_for_them(
     monkeypatch.setenv(hook_variable.NAME, f"{HOOK} --method=denoiser --weights gone.pt")
     assert main(["doctor"]) == 1
     printed = " ".join(capsys.readouterr().out.split())
-    assert "asks for the denoiser, but --weights names gone.pt, which is not a file." in printed
+    told = "Not ready: the hook would fail: --weights names gone.pt, which is not a file."
+    assert printed.count(told) == 1
+
+
+def test_a_gpu_that_is_not_there_is_a_problem(capsys, hook, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    hook("--gpu 0,cpu,1")
+    assert main(["doctor"]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    for number in (0, 1):
+        assert (
+            f"Not ready: the hook would fail: --gpu {number} was asked for, but there is no such "
+            "GPU: CuPy is not installed." in printed
+        )
+    assert printed.count("Not ready: ") == 2
+    hook("--gpu auto")
+    assert main(["doctor"]) == 0
+
+
+def test_gpus_that_are_there_are_none(capsys, hook, device):
+    hook("--gpu 0,1")
+    assert main(["doctor"]) == 0
+    hook("--gpu 0,2")
+    assert main(["doctor"]) == 1
+    assert "2 GPU(s) found, numbered from 0." in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_denoiser_looks_for_its_gpu_by_pytorch(capsys, hook, weights, device, monkeypatch):
+    from plugin_core.denoising import tensors
+
+    monkeypatch.setattr(tensors, "_no_gpu", lambda: "PyTorch sees no GPU")
+    hook("--method denoiser --gpu 1")
+    assert main(["doctor"]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (
+        "the hook would fail: --gpu 1 was asked for, but there is no such GPU: PyTorch" in printed
+    )
+
+
+def test_a_denoiser_that_cannot_work_so_is_a_problem(capsys, hook, weights):
+    for options, told in (
+        ("--stride 60", "--stride 60: the stride must be from 1 to 44 voxels"),
+        ("--precision float16 --gpu cpu", "--precision float16 takes a GPU"),
+        ("--blush_compatible --gridding", "--gridding cannot be given with --blush_compatible"),
+    ):
+        hook(f"--method denoiser {options}")
+        assert main(["doctor"]) == 1
+        assert f"the hook would fail: {told}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "mask.mrc does not exist"),
+        (b"no map", "mask.mrc cannot be read as an MRC map: "),
+        (np.zeros((4, 4, 6), np.float32), "mask.mrc is 6 x 4 x 4 voxels; expected a cube"),
+        (np.full((4, 4, 4), 7, np.float32), "values from 7 to 7; expected a mask from 0 to 1"),
+        (np.ones((4, 4, 4), np.int8), "mask.mrc holds int8 values, expected 32-bit reals"),
+    ],
+)
+def test_what_is_no_mask_is_a_problem(capsys, hook, tmp_path, content, told):
+    path = tmp_path / "mask.mrc"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        mrcfile.write(path, content)
+    hook(f"--mask {path}")
+    assert main(["doctor"]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert re.search(rf"Not ready: the hook would fail: .*{re.escape(told)}", printed)
+
+
+def test_a_mask_is_held_against_the_box(capsys, hook, tmp_path, cost):
+    mrcfile.write(tmp_path / "mask.mrc", np.ones((64, 64, 64), np.float32))
+    hook(f"--mask {tmp_path}/mask.mrc")
+    assert main(["doctor"]) == 0
+    assert main(["doctor", "--box", "64"]) == 0
+    assert main(["doctor", "--box", "32"]) == 1
+    assert "64 x 64 x 64 values, but the map" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_option_of_another_method_in_the_variable_is_a_problem(capsys, monkeypatch):
@@ -182,7 +276,7 @@ def test_relion_is_found_with_its_version(capsys):
 )
 def test_bytes_of_relions_arrays(box, padding, shape):
     arrays = [np.empty(shape, np.float32) for _ in ("real", "imaginary", "weight")]
-    assert doctor.relion_arrays_bytes(box, padding) == sum(array.nbytes for array in arrays)
+    assert doctor_box.relion_arrays_bytes(box, padding) == sum(array.nbytes for array in arrays)
 
 
 def test_box(capsys, cost):
@@ -190,21 +284,83 @@ def test_box(capsys, cost):
     printed = " ".join(capsys.readouterr().out.split())
     # 3 arrays of 800 × 800 × 401 float32: 3.08 GB
     assert "3.1 GB on disk for each half-map, 6.2 GB for both" in printed
-    assert "peak memory 1 MB for each half-map, 2 MB for both" in printed
-    assert "time of the FFTs about 5.0 s for each half-map, CPU" in printed
+    assert "CPU memory 1 MB for one call, 2 MB for the two that RELION starts at once" in printed
+    assert "about 5.0 s for each half-map, by a transform timed just now on the CPU" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ("", {"levels": 50, "risk": "split-noise", "gridding": False}),
+        ("--risk cross-half", {"levels": 50, "risk": "cross-half", "gridding": False}),
+        ("--levels 7 --gridding", {"levels": 7, "risk": "split-noise", "gridding": True}),
+        ("--method uniform", {"levels": 50, "risk": None, "gridding": False}),
+    ],
+)
+def test_box_is_for_the_options_of_the_hook(capsys, hook, cost, options, asked):
+    hook(options)
+    assert main(["doctor", "--box", "64", "--padding", "1"]) == 0
+    assert cost.asked == {"box": 64, "padding": 1} | asked
+
+
+def test_two_calls_on_one_gpu_have_to_fit_there(capsys, hook, cost, device):
+    cost.device_bytes = 3e9  # of 4
+    hook("--gpu 0,1")
+    assert main(["doctor", "--box", "64"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for number in (0, 1):
+        assert f"GPU {number} memory 3.0 GB for one call (4.0 GB free)" in printed
+    hook("--gpu 0")
+    assert main(["doctor", "--box", "64"]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "at this box two calls at once of the hook need 6.0 GB of GPU 0 memory" in printed
+
+
+def test_gridding_takes_host_memory_beside_the_gpus(capsys, hook, cost, device):
+    hook("--gpu 0,1 --gridding")
+    assert main(["doctor", "--box", "64"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "CPU memory 1 MB for one call, 2 MB for the two" in printed
+
+
+def test_box_with_the_denoiser(capsys, hook, weights):
+    hook("--method denoiser --gpu cpu --j 1")
+    assert main(["doctor", "--box", "64"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "3 channels wide; map of 1.5 Å a voxel, the network's own: --angpix tells" in printed
+    maps, network = predict_denoiser(PaddedGrid(64, 2, 32), 64, 3, 64)
+    both = f"{(maps + network) / 1e6:.0f} MB for one call, {2 * (maps + network) / 1e6:.0f} MB for"
+    assert both in printed
+    # 64 voxels, of which a block holds 44: two along each axis.
+    assert re.search(r"half-map: 8 blocks if the mask fills the box, \S+ s for one, timed", printed)
+    assert "FFTs" not in printed
+    assert main(["doctor", "--box", "64", "--angpix", "3"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "map of 3 Å a voxel" in printed
+    assert "own: --angpix" not in printed
+    assert "64 blocks if the mask" in printed  # 128 voxels of 1.5 Å: four along each axis
+
+
+def test_box_without_the_weights_says_what_is_not_known(capsys, hook):
+    hook("--method denoiser --weights gone.pt")
+    assert main(["doctor", "--box", "64"]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "memory, time not known: --weights names gone.pt, which is not a file" in printed
 
 
 def test_the_real_prediction_is_printed(capsys):
     assert main(["doctor", "--box", "64"]) == 0
     printed = capsys.readouterr().out
-    assert re.search(r"^  peak memory +\d+ MB for each half-map", printed, re.M)
+    assert re.search(r"^  CPU memory +\d+ MB for one call, \d+ MB for the two", printed, re.M)
     assert re.search(r"^  time of the FFTs +about \d+\.\d s for each half-map", printed, re.M)
 
 
 def test_box_is_told_whether_or_not_the_variable_is_set(capsys, cost, monkeypatch):
     monkeypatch.delenv(hook_variable.NAME)
     assert main(["doctor", "--box", "64"]) == 1
-    assert "peak memory" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "taken to have no options" in printed
+    assert "CPU memory" in printed
 
 
 def test_too_little_memory_for_both_halves_is_a_problem(capsys, cost, monkeypatch):
@@ -214,18 +370,26 @@ def test_too_little_memory_for_both_halves_is_a_problem(capsys, cost, monkeypatc
     cost.host_bytes = 1.6e9
     assert main(["doctor", "--box", "64"]) == 1
     printed = capsys.readouterr().out
-    assert "Not ready: this box needs 3.2 GB of memory, and 3.0 GB are free." in printed
+    assert (
+        "two calls at once of the hook need 3.2 GB of CPU memory, and 3.0 GB are free." in printed
+    )
 
 
 @pytest.mark.parametrize(
     "options",
-    [["--box", "15"], ["--box", "65"], ["--box", "-64"], ["--box", "64", "--padding", "0"]],
+    [
+        ["--box", "15"],
+        ["--box", "65"],
+        ["--box", "-64"],
+        ["--box", "64", "--padding", "0"],
+        ["--box", "50", "--padding", "1.5"],
+    ],
 )
 def test_impossible_boxes_are_refused(capsys, options):
     assert main(["doctor", *options]) == 1
-    assert "takes" in capsys.readouterr().err
+    assert re.match(r"relion-external: error: --(box|padding)", capsys.readouterr().err)
 
 
 def test_calibration_is_in_the_range_of_computers():
     # 1 ps to 10 µs per voxel: a unit mistaken (ns, whole volume) falls outside.
-    assert 1e-12 < doctor.seconds_per_fft_point(Device("CPU", ""), size=32) < 1e-5
+    assert 1e-12 < doctor_box.seconds_per_fft_point(Device("CPU", ""), threads=1, size=32) < 1e-5
