@@ -43,6 +43,16 @@ class HalfMapFigures:
     b_factor: GuinierFit | None
     sharpened: Array | None
 
+    @property
+    def headline(self) -> str:
+        """Resolution in words, with what it hangs on: the mask."""
+        corrected, unmasked = map(self.fsc.resolution_angstrom, ("corrected", "unmasked"))
+        without = f"at {unmasked:.1f} Å" if np.isfinite(unmasked) else "nowhere"
+        return (
+            f"0.143 at {corrected:.1f} Å, corrected (in a mask of {100 * self.mask_fraction:.1f} % "
+            f"of the box; without mask {without})"
+        )
+
 
 def half_map_figures(half1: Array, half2: Array, mask: Array, voxel_size: float) -> HalfMapFigures:
     """Compute all figures.

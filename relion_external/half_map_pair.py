@@ -22,6 +22,9 @@ _PARTNER_NAMES = (
     (re.compile(r"half_B"), "half_A"),
 )
 
+PROCESSED = (REGULARISED, DENOISED) = ("REGULARISED", "DENOISED")
+"""Words in the MRC labels of maps that this program has regularised."""
+
 
 @dataclass(frozen=True)
 class ExternalMap:
@@ -36,12 +39,15 @@ class ExternalMap:
         In Å; 0 where the header does not tell.
     placement : Placement
         Where the map lies.
+    labels : tuple of str
+        Of the header.
     """
 
     path: Path
     volume: np.ndarray
     voxel_size: float
     placement: Placement
+    labels: tuple[str, ...]
 
 
 def find_partner(path: Path) -> Path | None:
@@ -83,14 +89,36 @@ def read_external_map(path: Path) -> ExternalMap:
         volume=np.ascontiguousarray(volume, dtype=np.float32),
         voxel_size=_voxel_size(path, header),
         placement=Placement((origin.x, origin.y, origin.z), (starts[1], starts[2], starts[3])),
+        labels=tuple(label.decode("ascii", "replace") for label in header.label),
     )
+
+
+def read_half_map(path: Path) -> ExternalMap:
+    """Read a raw half-map.
+
+    Raises
+    ------
+    UserError
+        As of :func:`read_external_map`, and if the map has one value everywhere or this program
+        has regularised it.
+    """
+    found = read_external_map(path)
+    lowest, highest = found.volume.min(), found.volume.max()
+    if lowest == highest:
+        raise UserError(f"{path} is {lowest + 0:g} everywhere; expected a raw half-map")
+    for label in found.labels:
+        if label.startswith("relion-external") and any(word in label for word in PROCESSED):
+            raise UserError(
+                f"{path} is called {label.strip()!r} in its header; expected a raw half-map"
+            )
+    return found
 
 
 def read_pair(path1: Path, path2: Path) -> tuple[ExternalMap, ExternalMap]:
     """Read two half-maps; UserError if they are one file, or differ in box or voxel size."""
     if path1.resolve() == path2.resolve():
         raise UserError(f"--i and --i2 are the same file, {path1}; expected two half-maps")
-    half1, half2 = read_external_map(path1), read_external_map(path2)
+    half1, half2 = read_half_map(path1), read_half_map(path2)
     if half1.volume.shape != half2.volume.shape:
         raise UserError(
             f"{path1} has a box of {half1.volume.shape[0]}, {path2} of {half2.volume.shape[0]}; "

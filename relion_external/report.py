@@ -95,13 +95,8 @@ def _draw_fsc(axis: Axes, content: ReportContent) -> None:
     if content.trailing_angstrom is not None:
         label = f"regularised maps end: {content.trailing_angstrom:.1f} Å"
         axis.axvline(1 / content.trailing_angstrom, color=PURPLE, linewidth=1, label=label)
-    corrected, unmasked = map(fsc.resolution_angstrom, ("corrected", "unmasked"))
-    filled = 100 * content.figures.mask_fraction
-    axis.set_title(
-        f"FSC of the raw half-maps: 0.143 at {corrected:.1f} Å, corrected\n"
-        f"(in a mask of {filled:.1f} % of the box; without mask at {unmasked:.1f} Å)",
-        fontsize=10,
-    )
+    headline = content.figures.headline.replace(" (", "\n(")
+    axis.set_title(f"FSC of the raw half-maps: {headline}", fontsize=10)
     axis.legend(fontsize=8, loc="upper right")
 
 

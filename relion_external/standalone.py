@@ -14,7 +14,12 @@ import scipy.fft
 from plugin_core import noise
 from plugin_core.backend import Array, Device, DeviceError, select_device, to_host
 from plugin_core.fourier import apply_radial, irfftn, radii, rfftn, shell_to_angstrom
-from plugin_core.fsc import fourier_shell_correlation, joined_fsc, last_shell_above
+from plugin_core.fsc import (
+    HALF_MAP_THRESHOLD,
+    fourier_shell_correlation,
+    joined_fsc,
+    last_shell_above,
+)
 from plugin_core.masks import particle_sphere
 from plugin_core.postprocessing.fsc_mask import fsc_mask
 from plugin_core.postprocessing.half_map_checks import check_half_maps, disagreement_warning
@@ -27,7 +32,14 @@ from relion_external.call_log import call_log
 from relion_external.call_setup import without_cupy
 from relion_external.errors import UserError
 from relion_external.half_map_figures import HalfMapFigures, half_map_figures
-from relion_external.half_map_pair import ExternalMap, find_partner, read_external_map, read_pair
+from relion_external.half_map_pair import (
+    DENOISED,
+    REGULARISED,
+    ExternalMap,
+    find_partner,
+    read_half_map,
+    read_pair,
+)
 from relion_external.network_weights import require_torch
 from relion_external.options import trailing_distance
 from relion_external.panels import Picture
@@ -138,9 +150,12 @@ def _prepare(options: argparse.Namespace, device: Device) -> HalfMaps:
     support = _support(options, device, box, voxel_size)
     fsc = None
     if len(volumes) == 2:
+        fsc = fourier_shell_correlation(*(volume * support for volume in volumes))
+        disagreement = disagreement_warning(fsc, box, voxel_size)
+        if disagreement:
+            raise UserError(f"{files[0].path}, {files[1].path.name}: {disagreement}")
         for warning in check_half_maps(volumes[0], volumes[1], voxel_size):
             log.warning(warning)
-        fsc = fourier_shell_correlation(*(volume * support for volume in volumes))
     return HalfMaps(files, volumes, support, voxel_size, fsc)
 
 
@@ -149,7 +164,7 @@ def _read(options: argparse.Namespace) -> list[ExternalMap]:
     if second is not None:
         log.info("half-maps: %s, %s", options.i, second)
         return list(read_pair(options.i, second))
-    alone = read_external_map(options.i)
+    alone = read_half_map(options.i)
     if options.mask is None and options.particle_diameter is None:
         raise UserError(
             f"{options.i} is alone, no second half-map was given or found by its name: give --i2, "
@@ -207,12 +222,8 @@ def _denoise(
     from relion_external.denoised_halves import denoise_halves
 
     cut = None
-    if maps.fsc is not None:
-        disagreement = disagreement_warning(maps.fsc, maps.box, maps.voxel_size)
-        if disagreement:
-            raise UserError(f"{maps.files[0].path}, {maps.files[1].path.name}: {disagreement}")
-        if shell is not None:
-            cut = (shell, max(last_shell_above(maps.fsc), 1))
+    if maps.fsc is not None and shell is not None:
+        cut = (shell, max(last_shell_above(maps.fsc), 1))
     return denoise_halves(_inputs(maps), options, device, cut, maps.fsc)
 
 
@@ -255,16 +266,15 @@ def _noise_power(volume: Array, maps: HalfMaps) -> np.ndarray:
 
 
 def _write(maps: HalfMaps, result: Result, options: argparse.Namespace) -> None:
+    figures = None if maps.fsc is None else _figures(maps, options)
     cutoffs = [each.cutoff_angstrom for each in result.regularized]
     placement = maps.files[0].placement
-    word = "DENOISED" if options.method == "denoiser" else "REGULARISED"
+    word = DENOISED if options.method == "denoiser" else REGULARISED
     paths = write_maps(options.o, result.volumes, cutoffs, maps.voxel_size, placement, word)
     regularized = read_map(paths["regularized"], maps.box)
     level = 3 * float(np.std(regularized))
     write_chimerax(options.o, paths["regularized"], paths.get("cutoff"), level)
-    figures = None
-    if maps.fsc is not None:
-        figures = _figures(maps, options)
+    if figures is not None:
         write_figures(options.o, figures, placement)
         content = _report_content(maps, result, figures, regularized, paths.get("cutoff"))
         write_report(content, *report_paths(options.o))
@@ -278,7 +288,13 @@ def _figures(maps: HalfMaps, options: argparse.Namespace) -> HalfMapFigures:
     if options.mask is None:
         assert maps.fsc is not None
         mask = fsc_mask(half1, half2, maps.support, maps.fsc, maps.voxel_size)
-    return half_map_figures(half1, half2, mask, maps.voxel_size)
+    figures = half_map_figures(half1, half2, mask, maps.voxel_size)
+    if not np.isfinite(figures.fsc.resolution_angstrom()):
+        raise UserError(
+            f"{maps.files[0].path}, {maps.files[1].path.name}: their FSC in the mask is below "
+            f"{HALF_MAP_THRESHOLD} from the first shell on; expected two halves of one data set"
+        )
+    return figures
 
 
 def _report_content(
@@ -322,9 +338,5 @@ def _line(result: Result, figures: HalfMapFigures | None, path: Path) -> str:
         what = f"denoised in {summary['blocks']} blocks by {summary['weights']}"
     parts = [f"{path}: {what}"]
     if figures is not None:
-        corrected, unmasked = map(figures.fsc.resolution_angstrom, ("corrected", "unmasked"))
-        parts.append(
-            f"corrected FSC of the raw half-maps 0.143 at {corrected:.1f} Å (in a mask of "
-            f"{100 * figures.mask_fraction:.1f} % of the box; without mask at {unmasked:.1f} Å)"
-        )
+        parts.append(f"FSC of the raw half-maps: {figures.headline}")
     return ", ".join(parts)

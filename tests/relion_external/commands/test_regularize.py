@@ -127,7 +127,7 @@ def test_the_resolution_is_the_half_maps_own_whatever_regularises_them(folder, c
         table = (folder / "out_fsc.star").read_text().partition("data_general")[2]  # no date
         curve = (folder / "out_fsc.xml").read_text()
         seen.append((table, curve, mrcfile.read(folder / "out_mask.mrc").tobytes()))
-        lines.append(capsys.readouterr().out.partition("corrected FSC")[2])
+        lines.append(capsys.readouterr().out.partition("FSC of the raw")[2])
     assert seen[1:] == seen[:1] * 3
     assert lines[1:] == lines[:1] * 3
 
@@ -219,6 +219,45 @@ def test_bad_input_gets_one_sentence(folder, capsys, options, sentence):
     assert sentence in error
     assert not list(folder.glob("out_*.mrc"))
     assert "Traceback" in (folder / "out_regularize.log").read_text()
+
+
+OTHER_HALVES = {
+    "noise": (lambda half: half_map(5) - half_map(0, noise=0), "disagree even to 32 Å"),
+    "shifted": (lambda half: np.roll(half, 8, axis=0), "disagree even to 32 Å"),
+    "inverted": (lambda half: -half, "contrast of the other reversed: multiply it by -1"),
+    "empty": (lambda half: 0 * half, f"{NAMES[1]} is 0 everywhere; expected a raw half-map"),
+}
+
+
+@pytest.mark.parametrize("method", ["uniform", "nonuniform"])
+@pytest.mark.parametrize("other", OTHER_HALVES)
+def test_half_maps_that_disagree_are_refused(folder, capsys, other, method):
+    change, sentence = OTHER_HALVES[other]
+    write(folder / NAMES[1], change(half_map(1)))
+    assert regularize("--method", method) == 1
+    assert sentence in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not list(folder.glob("out_*.mrc"))
+
+
+def test_half_maps_that_disagree_in_the_mask_are_refused(folder, capsys):
+    """A mask of solvent."""
+    mask = np.zeros((BOX,) * 3, np.float32)
+    mask[:4] = 1
+    write(folder / "mask.mrc", mask)
+    assert regularize("--mask", "mask.mrc") == 1
+    assert "disagree" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not list(folder.glob("out_*.mrc"))
+
+
+def test_maps_of_this_program_are_refused(folder, capsys):
+    assert regularize("--method", "uniform") == 0
+    assert regularize("--i", "out_half1_regularized.mrc", "--o", "again") == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "out_half1_regularized.mrc is called 'relion-external" in error
+    assert error.endswith(
+        "REGULARISED half-map, not for FSC' in its header; expected a raw half-map"
+    )
+    assert not list(folder.glob("again_*.mrc"))
 
 
 def test_a_voxel_size_that_is_missing_is_asked_for(folder, capsys):

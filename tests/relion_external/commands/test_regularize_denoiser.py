@@ -56,7 +56,7 @@ def regularize(*options: str) -> int:
 def test_all_outputs_are_there_and_say_what_they_are(folder, capsys):
     assert regularize() == 0
     assert re.search(
-        r"out_regularized\.mrc: denoised in 1 blocks by weights\.pt, corrected FSC",
+        r"out_regularized\.mrc: denoised in 1 blocks by weights\.pt, FSC of the raw half-maps: 0",
         capsys.readouterr().out,
     )
     names = {path.name for path in folder.glob("out*")}
