@@ -17,9 +17,9 @@ import scipy.fft
 
 from plugin_core import cost
 from plugin_core.backend import Array
+from plugin_core.regularizers.cutoffs import trail_regularized
 from plugin_core.regularizers.interface import Regularized, RegularizerInput
 from plugin_core.regularizers.nonuniform import NonuniformParameters, regularize
-from plugin_core.spectral_trailing import trail
 from relion_external import call_report, quarter_maps
 from relion_external.call_evidence import evidence_of
 from relion_external.call_log import Stopwatch, call_log
@@ -79,7 +79,8 @@ def _regularised(job: Job) -> dict[str, Any]:
     with job.watch.stage("regularisation"):
         found = regularize(_inputs(job, raw), _parameters(job))
     del raw
-    volume, figures = _trail(job, found)
+    found, figures = _trail(job, found)
+    volume = found.volume
     if job.call.mode == JOINED:
         job.write(job.outputs.regularized, volume, "non-uniform REGULARISED map, not for FSC")
         with job.watch.stage("reconstruction"):
@@ -136,13 +137,13 @@ def _risk(job: Job) -> str:
     return str(job.options.risk)
 
 
-def _trail(job: Job, found: Regularized) -> tuple[Array, dict[str, Any]]:
-    """Cut the map at the evidence of the raw half-maps, where there are any."""
+def _trail(job: Job, found: Regularized) -> tuple[Regularized, dict[str, Any]]:
+    """Cut the map and its cutoffs at the evidence of the raw half-maps, where there are any."""
     evidence = evidence_of(job)
     if evidence.trailing_shell is None:
-        return found.volume, evidence.figures
+        return found, evidence.figures
     with job.watch.stage("trailing"):
-        return trail(found.volume, evidence.trailing_shell), evidence.figures
+        return trail_regularized(found, evidence.trailing_shell, job.voxel_size), evidence.figures
 
 
 def _remove_arrays(job: Job) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plugin_core.fsc import HALF_MAP_THRESHOLD
+from plugin_core.regularizers.cutoffs import cutoff_percentiles
 from relion_external.half_map_figures import HalfMapFigures
 from relion_external.panels import (
     BLUE,
@@ -103,7 +104,7 @@ def _draw_fsc(axis: Axes, content: ReportContent) -> None:
 def _draw_cutoffs(axis: Axes, cutoff_angstrom: np.ndarray, voxel_size: float) -> None:
     """Histogram over spatial frequency, in which the cutoffs to choose from are evenly spaced."""
     inside = cutoff_angstrom[cutoff_angstrom > 0]
-    median = float(np.median(inside))
+    median = cutoff_percentiles(cutoff_angstrom)["cutoff_median_angstrom"]
     resolution_axis(axis, voxel_size)
     axis.hist(
         1 / inside,

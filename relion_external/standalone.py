@@ -24,9 +24,10 @@ from plugin_core.masks import particle_sphere
 from plugin_core.postprocessing.fsc_mask import fsc_mask
 from plugin_core.postprocessing.half_map_checks import check_half_maps, disagreement_warning
 from plugin_core.regularizers import nonuniform, uniform
+from plugin_core.regularizers.cutoffs import cutoff_percentiles, trail_regularized
 from plugin_core.regularizers.interface import Regularized, RegularizerInput
 from plugin_core.regularizers.nonuniform import NonuniformParameters
-from plugin_core.spectral_trailing import trail, trailing_shell
+from plugin_core.spectral_trailing import trailing_shell
 from plugin_core.symmetry import symmetrise
 from relion_external.call_log import call_log
 from relion_external.call_setup import without_cupy
@@ -98,14 +99,11 @@ class Result:
     Attributes
     ----------
     regularized : list of Regularized
-        One for each half-map, before trailing; denoised maps are cut already.
-    volumes : list of (N, N, N) float32
-        The same maps, cut at `trailing_shell`.
+        One for each half-map, cut at `trailing_shell`.
     trailing_shell : int or None
     """
 
     regularized: list[Regularized]
-    volumes: list[Array]
     trailing_shell: int | None
 
 
@@ -200,8 +198,7 @@ def _regularize(maps: HalfMaps, options: argparse.Namespace, device: Device) -> 
     if options.skip_spectral_trailing:
         log.warning("spectral trailing is off: the maps may hold detail beyond what they agree on")
     if options.method == "denoiser":
-        found = _denoise(maps, options, device, shell)
-        return Result(found, [each.volume for each in found], shell)
+        return Result(_denoise(maps, options, device, shell), shell)
     found = []
     with progress_bar(options.levels * len(maps.volumes), "regularising", "level") as bar:
 
@@ -210,8 +207,9 @@ def _regularize(maps: HalfMaps, options: argparse.Namespace, device: Device) -> 
 
         for inputs in _inputs(maps):
             found.append(_regularize_one(inputs, options, advance))
-    volumes = [each.volume if shell is None else trail(each.volume, shell) for each in found]
-    return Result(found, volumes, shell)
+            if shell is not None:
+                found[-1] = trail_regularized(found[-1], shell, maps.voxel_size)
+    return Result(found, shell)
 
 
 def _denoise(
@@ -270,15 +268,17 @@ def _write(maps: HalfMaps, result: Result, options: argparse.Namespace) -> None:
     cutoffs = [each.cutoff_angstrom for each in result.regularized]
     placement = maps.files[0].placement
     word = DENOISED if options.method == "denoiser" else REGULARISED
-    paths = write_maps(options.o, result.volumes, cutoffs, maps.voxel_size, placement, word)
+    volumes = [each.volume for each in result.regularized]
+    paths = write_maps(options.o, volumes, cutoffs, maps.voxel_size, placement, word)
+    cutoff = read_map(paths["cutoff"], maps.box) if "cutoff" in paths else None
     regularized = read_map(paths["regularized"], maps.box)
     level = 3 * float(np.std(regularized))
     write_chimerax(options.o, paths["regularized"], paths.get("cutoff"), level)
     if figures is not None:
         write_figures(options.o, figures, placement)
-        content = _report_content(maps, result, figures, regularized, paths.get("cutoff"))
+        content = _report_content(maps, result, figures, regularized, cutoff)
         write_report(content, *report_paths(options.o))
-    print(_line(result, figures, paths["regularized"]), flush=True)
+    print(_line(result, figures, cutoff, paths["regularized"]), flush=True)
 
 
 def _figures(maps: HalfMaps, options: argparse.Namespace) -> HalfMapFigures:
@@ -302,7 +302,7 @@ def _report_content(
     result: Result,
     figures: HalfMapFigures,
     regularized: np.ndarray,
-    cutoff: Path | None,
+    cutoff: np.ndarray | None,
 ) -> ReportContent:
     average = sum(maps.volumes[1:], start=maps.volumes[0]) / len(maps.volumes)
     fsc = figures.fsc.spherical
@@ -318,23 +318,26 @@ def _report_content(
             Picture("uniform (FSC) filter", to_host(uniform)),
             Picture("denoised" if cutoff is None else "regularised", regularized),
         ],
-        cutoff_angstrom=None if cutoff is None else read_map(cutoff, maps.box),
+        cutoff_angstrom=cutoff,
         figures=figures,
         trailing_angstrom=trailing,
         voxel_size=maps.voxel_size,
     )
 
 
-def _line(result: Result, figures: HalfMapFigures | None, path: Path) -> str:
+def _line(
+    result: Result, figures: HalfMapFigures | None, cutoff: np.ndarray | None, path: Path
+) -> str:
     """One sentence on the outcome."""
-    summary = result.regularized[0].summary
-    if "cutoff_median_angstrom" in summary:
+    if cutoff is not None:
+        found = cutoff_percentiles(cutoff)
         what = (
-            f"local cutoff median {summary['cutoff_median_angstrom']:.1f} Å (5th to 95th "
-            f"percentile {summary['cutoff_5th_percentile_angstrom']:.1f} to "
-            f"{summary['cutoff_95th_percentile_angstrom']:.1f} Å)"
+            f"local cutoff median {found['cutoff_median_angstrom']:.1f} Å (5th to 95th "
+            f"percentile {found['cutoff_5th_percentile_angstrom']:.1f} to "
+            f"{found['cutoff_95th_percentile_angstrom']:.1f} Å)"
         )
     else:
+        summary = result.regularized[0].summary
         what = f"denoised in {summary['blocks']} blocks by {summary['weights']}"
     parts = [f"{path}: {what}"]
     if figures is not None:

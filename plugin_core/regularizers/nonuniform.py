@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plugin_core.backend import Array, array_module
+from plugin_core.backend import array_module
 from plugin_core.nonuniform.levels import cutoff_levels
 from plugin_core.nonuniform.risks import CrossHalfRisk, QuarterRisk, Risk, SplitNoiseRisk
 from plugin_core.nonuniform.search import search
+from plugin_core.regularizers.cutoffs import cutoff_percentiles
 from plugin_core.regularizers.interface import Regularized, RegularizerInput
 
 RISKS = ("split-noise", "cross-half", "quarter")
@@ -66,8 +67,8 @@ def regularize(
     xp = array_module(inputs.half_map)
     angstrom = xp.asarray(box * inputs.voxel_size / cutoffs, dtype=np.float32)
     cutoff_angstrom = xp.where(inputs.support > 0, angstrom[found.level], np.float32(0))
-    summary = _summarise(cutoff_angstrom[inputs.support > 0.5], cutoffs, parameters.risk)
-    return Regularized(found.value, cutoff_angstrom, summary)
+    summary = {"risk": parameters.risk, "levels": len(cutoffs)}
+    return Regularized(found.value, cutoff_angstrom, summary | cutoff_percentiles(cutoff_angstrom))
 
 
 def _make_risk(
@@ -87,17 +88,3 @@ def _make_risk(
             raise ValueError("the quarter risk needs two quarter-maps")
         return QuarterRisk(masked, *(quarter * inputs.support for quarter in inputs.quarters))
     raise ValueError(f"the risk must be one of {', '.join(RISKS)}, not {parameters.risk!r}")
-
-
-def _summarise(inside: Array, cutoffs: np.ndarray, risk: str) -> dict[str, object]:
-    """Percentiles in Å over the support; the 5th is the finest, the 95th the coarsest."""
-    finest, median, coarsest = (
-        float(q) for q in array_module(inside).percentile(inside, (5, 50, 95))
-    )
-    return {
-        "risk": risk,
-        "levels": len(cutoffs),
-        "cutoff_median_angstrom": round(median, 3),
-        "cutoff_5th_percentile_angstrom": round(finest, 3),
-        "cutoff_95th_percentile_angstrom": round(coarsest, 3),
-    }

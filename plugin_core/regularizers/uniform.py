@@ -13,6 +13,7 @@ import numpy as np
 from plugin_core.backend import array_module
 from plugin_core.fourier import apply_radial, irfftn, radii, rfftn, shell_power, shell_to_angstrom
 from plugin_core.fsc import last_shell_above
+from plugin_core.regularizers.cutoffs import cutoff_percentiles
 from plugin_core.regularizers.interface import Regularized, RegularizerInput
 
 
@@ -39,15 +40,8 @@ def regularize(
     cutoff = shell_to_angstrom(max(last_shell_above(signal, 0.5), 1), box, inputs.voxel_size)
     xp = array_module(masked)
     progress(1, 1)
-    return Regularized(
-        volume,
-        xp.where(inputs.support > 0, np.float32(cutoff), np.float32(0)),
-        {
-            "cutoff_median_angstrom": round(cutoff, 3),
-            "cutoff_5th_percentile_angstrom": round(cutoff, 3),
-            "cutoff_95th_percentile_angstrom": round(cutoff, 3),
-        },
-    )
+    flat = xp.where(inputs.support > 0, np.float32(cutoff), np.float32(0))
+    return Regularized(volume, flat, cutoff_percentiles(flat))
 
 
 def _signal_fraction(inputs: RegularizerInput) -> np.ndarray:

@@ -75,6 +75,17 @@ def test_the_mrc_headers_say_what_a_map_is(project, succeed):
             assert mrc.voxel_size.tolist() == (4, 4, 4)
 
 
+def test_no_cutoff_is_finer_than_the_end_of_the_map(project, succeed):
+    """Shell 6 less 3, of 64 Å."""
+    cutoff = succeed(project.call(), "--trailing_distance", 3).map("_cutoff")
+    (entry,) = project.history()
+    inside = cutoff[cutoff > 0]
+    assert inside.min() == pytest.approx(64 / 3)
+    assert entry["trailing_angstrom"] == pytest.approx(64 / 3, abs=1e-3)
+    found = [entry[f"cutoff_{which}_angstrom"] for which in ("5th_percentile", "median")]
+    assert found == pytest.approx(np.percentile(inside, (5, 50)), abs=1e-3)
+
+
 def test_the_cutoff_map_is_in_angstrom_within_the_particle(project, succeed):
     cutoff = succeed(project.call()).map("_cutoff")
     distance = np.sqrt(((np.indices((16, 16, 16)) - 8.0) ** 2).sum(axis=0))

@@ -47,7 +47,7 @@ def test_cutoffs_are_told_in_angstrom_inside_the_support(xp, risk):
     levels = BOX * VOXEL_SIZE / cutoff_levels(BOX, VOXEL_SIZE, MAX_SHELL, 9)
     assert set(cutoff[SUPPORT > 0]) <= set(levels.astype(np.float32))
     assert len(set(cutoff[SUPPORT > 0.5])) > 4
-    percentiles = np.percentile(cutoff[SUPPORT > 0.5], (5, 50, 95))
+    percentiles = np.percentile(cutoff[SUPPORT > 0], (5, 50, 95))
     assert found.summary == {
         "risk": risk,
         "levels": 9,

@@ -8,6 +8,7 @@ import pytest
 import starfile
 
 from plugin_core.masks import soft_sphere
+from plugin_core.postprocessing.fsc_set import FscSet
 from relion_external import star
 from relion_external.cli import main
 
@@ -152,6 +153,25 @@ def test_cutoffs_are_in_angstrom_and_zero_outside_the_support(folder):
     assert inside.max() <= 40.001
 
 
+def test_no_cutoff_is_finer_than_the_end_of_the_map_and_all_quote_the_same_ones(folder, capsys):
+    regularize("--trailing_distance", "99")  # the map ends at shell 1
+    assert mrcfile.read(folder / "out_cutoff.mrc").max() == pytest.approx(BOX * VOXEL_SIZE)
+    capsys.readouterr()
+    regularize("--trailing_distance", "6")
+    fsc = starfile.read(folder / "out_fsc.star")["fsc"]
+    cutoff = mrcfile.read(folder / "out_cutoff.mrc")
+    inside = cutoff[cutoff > 0]
+    ends = inside.min()
+    assert ends > 1.3 * BOX * VOXEL_SIZE / np.flatnonzero(fsc[star.FSC_MASKED] < 0.143)[0]
+    transform = abs(np.fft.fftn(mrcfile.read(folder / "out_regularized.mrc").astype(float)))
+    last = round(BOX * VOXEL_SIZE / ends)
+    assert transform[0, 0, last + 2] < 1e-4 * transform[0, 0, last - 1]
+    fine, median, coarse = np.percentile(inside, (5, 50, 95))
+    assert (
+        f"local cutoff median {median:.1f} Å (5th to 95th percentile {fine:.1f} to {coarse:.1f} Å)"
+    ) in capsys.readouterr().out
+
+
 def test_symmetry_is_imposed(folder):
     regularize("--sym", "C4")
     volume = mrcfile.read(folder / "out_regularized.mrc")[:, 1:, 1:]  # centred on a voxel
@@ -246,6 +266,13 @@ def test_half_maps_that_disagree_in_the_mask_are_refused(folder, capsys):
     write(folder / "mask.mrc", mask)
     assert regularize("--mask", "mask.mrc") == 1
     assert "disagree" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not list(folder.glob("out_*.mrc"))
+
+
+def test_an_fsc_that_starts_below_the_threshold_is_refused(folder, capsys, monkeypatch):
+    monkeypatch.setattr(FscSet, "resolution_angstrom", lambda *_: np.inf)
+    assert regularize("--method", "uniform") == 1
+    assert "their FSC in the mask is below 0.143 from the first" in capsys.readouterr().err
     assert not list(folder.glob("out_*.mrc"))
 
 
