@@ -16,7 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 from relion_external import __version__, commands
 from relion_external.errors import LoggedError, UserError
@@ -36,6 +36,14 @@ class Command(Protocol):
     run: Callable[[argparse.Namespace], int]
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong with a command line in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and exit with 2."""
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
 def command_names() -> list[str]:
     """Names of the subcommands: of the modules in ``relion_external.commands``, with dashes."""
     return sorted(
@@ -43,10 +51,10 @@ def command_names() -> list[str]:
     )
 
 
-def command_parser(name: str) -> argparse.ArgumentParser:
+def command_parser(name: str) -> Parser:
     """Parser of one subcommand; imports its module and no other."""
     command = _command(name)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"{PROGRAM} {name}",
         description=command.HELP,
         allow_abbrev=False,  # what is unique today may not be tomorrow
@@ -99,9 +107,9 @@ def _command(name: str) -> Command:
     return cast(Command, importlib.import_module(module))
 
 
-def _overview() -> argparse.ArgumentParser:
+def _overview() -> Parser:
     """Parser that lists the subcommands, for a command line that names none of them."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=PROGRAM,
         description="An open regulariser for RELION's external reconstruction hook.",
     )
@@ -113,15 +121,16 @@ def _overview() -> argparse.ArgumentParser:
 
 
 def _parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
-    """Parse `words`; an unknown option ends the program, and the closest one is named."""
+    """Parse `words`; an unknown option ends the program, and one much like it is named."""
     args, unknown = parser.parse_known_args(words)
     if unknown:
         word = unknown[0].partition("=")[0]
         if not word.startswith("-"):
             parser.error(f"{word!r} was not expected (a flag takes no value)")
         options = list(parser._option_string_actions)
-        (closest,) = difflib.get_close_matches(word, options, n=1, cutoff=0.0)
-        parser.error(f"{word} is not an option; the closest is {closest}")
+        close = difflib.get_close_matches(word, options, n=1)
+        hint = f"; the closest is {close[0]}" if close else ""
+        parser.error(f"{word} is not an option{hint}")
     return args
 
 

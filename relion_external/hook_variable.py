@@ -26,6 +26,12 @@ from relion_external.system import ask
 NAME = "RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE"
 RELIONS_OWN = "relion_external_reconstruct"
 
+_REJECTED = re.compile(
+    r"^relion-external(?: reconstruct)?: error: (.*?)(?:; see relion-external.* --help)?$",
+    re.MULTILINE,
+)
+"""What this program prints about a command line that cannot be parsed, without the hint."""
+
 
 @dataclass(frozen=True)
 class HookState:
@@ -120,9 +126,9 @@ def _split(value: str) -> tuple[str, list[str]]:
 def _wrong_answer(value: str, status: int, stdout: str, stderr: str) -> str:
     if re.search(r"^relion-external \d", stdout, re.MULTILINE):
         return f"{NAME} lacks the subcommand: put the word reconstruct after {value}"
-    rejected = re.search(r"^relion-external( reconstruct)?: error: (.*)$", stderr, re.MULTILINE)
+    rejected = _REJECTED.search(stderr)
     if rejected:
-        return f"{NAME} has a wrong option: {rejected[2]}"
+        return f"{NAME} has a wrong option: {rejected[1]}"
     printed = (stdout.strip() or stderr.strip() or "nothing").splitlines()[0]
     return f"{NAME} is another program: {value} --version exited with {status}, printing {printed}"
 
@@ -148,7 +154,8 @@ def _option_error(options: list[str]) -> str | None:
         try:
             refuse_options_of_other_methods(_parsed(options), add_arguments)
         except SystemExit:
-            return stderr.getvalue().strip().splitlines()[-1].partition("error: ")[2]
+            rejected = _REJECTED.search(stderr.getvalue())
+            return rejected[1] if rejected else "it cannot be parsed"
         except UserError as error:
             return str(error)
     return None

@@ -55,12 +55,14 @@ def test_another_version_is_told(script):
         (HOOK, "lacks the subcommand: put the word reconstruct after"),
         (f"{HOOK} reconstrut", "has a wrong option: argument COMMAND: invalid choice"),
         (f"{HOOK} reconstruct --no_such_option", "unrecognized arguments: --no_such_option"),
+        (f"{HOOK} reconstruct --awf 0", "argument --awf: expected a number above 0, not '0'"),
     ],
 )
 def test_what_will_not_work_is_named(value, problem):
     state = examine(value)
     assert state.answer is None
     assert problem in state.problem
+    assert "--help" not in state.problem  # which would be a hint of another command line
     assert hook_variable.NAME in state.problem
 
 

@@ -93,7 +93,9 @@ def test_values_out_of_range_exit_with_2(capsys, option, value, message):
     with pytest.raises(SystemExit) as end:
         main(["reconstruct", option, value, STAR])
     assert end.value.code == 2
-    assert f"error: argument {option}: {message}" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"relion-external reconstruct: error: argument {option}: {message}")
+    assert line.endswith("; see relion-external reconstruct --help")
 
 
 def test_the_star_file_is_required(capsys):
