@@ -60,6 +60,7 @@ class Accumulated:
         try:
             return radial_weights(arrays.weight, self.grid)
         except ValueError as error:
+            arrays.weight.require_finite()
             raise UserError(f"{self.call.weight}: {error}") from error
 
     def raw(self) -> Array:
@@ -81,6 +82,8 @@ class Accumulated:
                 xp=self.xp,
             )
         except ValueError as error:
+            self.arrays.data_real.require_finite()
+            self.arrays.data_imag.require_finite()
             raise UserError(
                 f"{self.call.data_real}, {self.call.data_imag.name}: {error}"
             ) from error

@@ -6,11 +6,13 @@ process by a signal, without a word; and mapped pages count as memory of the pro
 
 from __future__ import annotations
 
+import math
 from io import RawIOBase
 from pathlib import Path
 
 import numpy as np
 
+from relion_external.damaged_mrc import not_finite
 from relion_external.errors import UserError
 from relion_external.volumes import map_array
 
@@ -56,6 +58,14 @@ class ArrayFile:
         except OSError as error:
             raise UserError(f"{self._path} cannot be read: {error.strerror or error}") from error
         return rows[:, :, x.start : x.stop]
+
+    def require_finite(self) -> None:
+        """Raise UserError if any value of the whole array is not finite."""
+        planes = (self[z : z + 1, :, :] for z in range(self._shape[0]))
+        finite = sum(int(np.isfinite(plane).sum()) for plane in planes)
+        total = math.prod(self._shape)
+        if finite < total:
+            raise not_finite(self._path, total - finite, total)
 
     def _fill(self, file: RawIOBase, buffer: memoryview) -> None:
         """Read until the buffer is full, since the system may return less than was asked for."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import mrcfile
 import numpy as np
 
+from relion_external.damaged_mrc import unreadable
 from relion_external.errors import UserError
-from relion_external.volumes import Placement
+from relion_external.volumes import Placement, require_finite
 
 _PARTNER_NAMES = (
     (re.compile(r"half1"), "half2"),  # RELION
@@ -71,13 +73,14 @@ def read_external_map(path: Path) -> ExternalMap:
         header, volume = _read(path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} cannot be read as an MRC map: {error}") from error
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        raise unreadable(path, error) from error
     if volume.ndim != 3 or len(set(volume.shape)) != 1:
         shape = " x ".join(str(n) for n in volume.shape[::-1])
         raise UserError(f"{path} is {shape} voxels; expected a cube (pad it to one)")
-    if np.iscomplexobj(volume) or not np.isfinite(volume.sum(dtype=np.float64)):
-        raise UserError(f"{path} holds values that are complex or not finite")
+    if np.iscomplexobj(volume):
+        raise UserError(f"{path} holds complex values; expected the real ones of a map")
+    require_finite(path, volume)
     order = [int(header.maps), int(header.mapr), int(header.mapc)]
     if sorted(order) != [1, 2, 3]:
         raise UserError(f"{path} names its axes {order}; expected a permutation of 1, 2, 3")

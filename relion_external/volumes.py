@@ -10,6 +10,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 
+from relion_external.damaged_mrc import not_finite, unreadable
 from relion_external.errors import UserError
 
 
@@ -69,20 +70,27 @@ def map_array(
 def read_map(path: Path, box: int) -> np.ndarray:
     """Read a (box, box, box) map as float32; UserError if that fails, or a value is not finite."""
     volume = np.array(map_array(path, (box, box, box)))
-    if not np.isfinite(volume).all():
-        raise UserError(f"{path} holds values that are not finite")
+    require_finite(path, volume)
     return volume
 
 
 def read_mask(path: Path, box: int) -> np.ndarray:
     """Read a soft mask of `box` voxels a side; UserError if it leaves [0, 1] or nothing inside."""
     mask = np.array(map_array(path, (box, box, box), "the map to be masked has"))
+    require_finite(path, mask)
     if not (mask.min() >= -1e-3 and 0.5 < mask.max() <= 1 + 1e-3):
         raise UserError(
             f"{path} has values from {mask.min():.4g} to {mask.max():.4g}; "
             "expected a mask from 0 to 1"
         )
     return np.clip(mask, 0, 1)
+
+
+def require_finite(path: Path, values: np.ndarray) -> None:
+    """Raise UserError if any of the values read from `path` is not finite."""
+    count = values.size - int(np.isfinite(values).sum())
+    if count:
+        raise not_finite(path, count, values.size)
 
 
 def write_map(
@@ -158,7 +166,7 @@ def _open(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist (working directory: {Path.cwd()})") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as an MRC file: {error}") from error
+        raise unreadable(path, error) from error
 
 
 def _dimensions(shape: tuple[int, ...]) -> str:

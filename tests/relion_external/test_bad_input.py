@@ -177,11 +177,11 @@ CASES = {
     ),
     "truncated data": (
         lambda star: os.truncate(array(star, "data_real"), 50_000),
-        rf"{STEM}_data_real.mrc cannot be read as an MRC file: .*",
+        rf"{STEM}_data_real.mrc is truncated: 50000 bytes, 70656 expected from its header",
     ),
     "text for an array": (
         lambda star: array(star, "weight").write_text("weights " * 1000),
-        rf"{STEM}_weight.mrc cannot be read as an MRC file: .*",
+        rf"{STEM}_weight.mrc is not an MRC file",
     ),
     "16-bit weights": (
         lambda star: mrcfile.write(
@@ -191,7 +191,7 @@ CASES = {
     ),
     "NaN weight": (
         set_voxel("weight", np.nan),
-        rf"{STEM}_weight.mrc: the weights hold values that are not finite",
+        rf"{STEM}_weight.mrc holds 1 value that is not finite, of 17408",
     ),
     "negative weight": (
         set_voxel("weight", -2.5),
@@ -203,11 +203,11 @@ CASES = {
     ),
     "NaN data": (
         set_voxel("data_real", np.nan),
-        rf"{STEM}_data_real.mrc, \S+_data_imag.mrc: the data hold values that are not finite",
+        rf"{STEM}_data_real.mrc holds 1 value that is not finite, of 17408",
     ),
     "infinite data": (
         set_voxel("data_imag", np.inf),
-        rf"{STEM}_data_real.mrc, \S+_data_imag.mrc: the data hold values that are not finite",
+        rf"{STEM}_data_imag.mrc holds 1 value that is not finite, of 17408",
     ),
     # the options
     "no such mask": (
@@ -232,7 +232,7 @@ CASES = {
     ),
     "mask of NaN": (
         write_mask(np.full((16, 16, 16), np.nan)),
-        "mask.mrc has values from nan to nan; expected a mask from 0 to 1",
+        "mask.mrc holds 4096 values that are not finite, of 4096",
     ),
     "no such device": (
         option("--gpu", "first"),
@@ -340,8 +340,8 @@ def test_wrong_weights_of_the_other_half_are_told_as_its_own(project, refused):
     star, other = project.call(), project.call("run_it003_half2_class001", seed=2)
     set_voxel("weight", np.nan)(other)
     assert refused(star, "--risk", "cross-half") == (
-        "Refine3D/job001/run_it003_half2_class001_external_reconstruct_weight.mrc: "
-        "the weights hold values that are not finite"
+        "Refine3D/job001/run_it003_half2_class001_external_reconstruct_weight.mrc holds 1 value "
+        "that is not finite, of 17408"
     )
 
 

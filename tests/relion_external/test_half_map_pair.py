@@ -90,15 +90,44 @@ def test_values_that_are_not_finite_are_refused(tmp_path, volume):
     path = write(tmp_path / "a.mrc", volume)
     with mrcfile.mmap(path, mode="r+") as mrc:
         mrc.data[1, 2, 3] = np.nan
-    with pytest.raises(UserError, match=r"a.mrc holds values that are complex or not finite"):
+    with pytest.raises(UserError, match=r"a.mrc holds 1 value that is not finite, of 64$"):
         read_external_map(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"nothing of the kind" * 100])
-def test_what_is_no_map_is_refused(tmp_path, content):
+def test_complex_values_are_refused(tmp_path, volume):
+    path = write(tmp_path / "a.mrc", volume.astype(np.complex64))
+    with pytest.raises(UserError, match=r"a.mrc holds complex values; expected the real ones"):
+        read_external_map(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "is empty; expected an MRC file"),
+        (b"nothing of the kind" * 100, "is not an MRC file"),
+        (gzip.compress(b"nothing of the kind" * 100), "is not an MRC file"),
+        (gzip.compress(b"nothing of the kind" * 100)[:-12], "is truncated: its gzip stream ends"),
+    ],
+)
+def test_what_is_no_map_is_refused(tmp_path, content, found):
     path = tmp_path / "a.mrc"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"a.mrc cannot be read as an MRC map"):
+    with pytest.raises(UserError, match=f"a.mrc {found}"):
+        read_external_map(path)
+
+
+def test_truncated_maps_are_refused(tmp_path, volume):
+    whole = write(tmp_path / "a.mrc", volume).read_bytes()
+    path = tmp_path / "b.mrc"
+    told = "b.mrc is truncated: 1200 bytes{}, 1280 expected from its header"
+    path.write_bytes(whole[:1200])
+    with pytest.raises(UserError, match=told.format("")):
+        read_external_map(path)
+    path.write_bytes(gzip.compress(whole[:1200]))
+    with pytest.raises(UserError, match=told.format(" when unpacked")):
+        read_external_map(path)
+    path.write_bytes(gzip.compress(whole)[:-30])
+    with pytest.raises(UserError, match=r"b.mrc is truncated: its gzip stream ends early"):
         read_external_map(path)
 
 

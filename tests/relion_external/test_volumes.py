@@ -101,17 +101,37 @@ def test_a_map_of_another_type_is_refused(path):
         volumes.read_map(path, 6)
 
 
-@pytest.mark.parametrize("size", [0, 500, 1024, 1100])
-def test_a_truncated_map_is_refused(path, size):
+@pytest.mark.parametrize(
+    ("size", "found"),
+    [
+        (0, "is empty; expected an MRC file"),
+        (500, "is truncated: 500 bytes, 1024 expected from its header"),
+        (1024, "is truncated: 1024 bytes, 1888 expected from its header"),
+        (1887, "is truncated: 1887 bytes, 1888 expected from its header"),
+    ],
+)
+def test_a_truncated_map_is_refused(path, size, found):
     write(path)
     os.truncate(path, size)
-    with pytest.raises(UserError, match=r"map.mrc cannot be read as an MRC file: "):
+    with pytest.raises(UserError, match=rf"map.mrc {found}$"):
         volumes.read_map(path, 6)
 
 
-def test_text_is_no_map(path):
-    path.write_text("hello " * 1000)
-    with pytest.raises(UserError, match=r"map.mrc cannot be read as an MRC file: "):
+@pytest.mark.parametrize("words", [1, 1000])
+def test_text_is_no_map(path, words):
+    path.write_text("hello " * words)
+    with pytest.raises(UserError, match=r"map.mrc is not an MRC file$"):
+        volumes.read_map(path, 6)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.filterwarnings("ignore:Data array contains NaN values:RuntimeWarning")
+def test_a_map_that_is_not_finite_is_refused(path, count):
+    wrong = VOLUME.copy()
+    wrong[1, 2, :count] = np.nan
+    mrcfile.write(path, wrong)
+    what = ["value that is", "values that are"][count - 1]
+    with pytest.raises(UserError, match=rf"map.mrc holds {count} {what} not finite, of 216$"):
         volumes.read_map(path, 6)
 
 
@@ -144,7 +164,7 @@ def test_a_mask(path):
         (3 * np.ones((6, 6, 6)), "has values from 3 to 3; expected a mask from 0 to 1"),
         (np.full((6, 6, 6), 0.3), "has values from 0.3 to 0.3; expected a mask from 0 to 1"),
         (np.zeros((6, 6, 6)), "has values from 0 to 0; expected a mask from 0 to 1"),
-        (np.full((6, 6, 6), np.nan), "has values from nan to nan; expected a mask from 0 to 1"),
+        (np.full((6, 6, 6), np.nan), "holds 216 values that are not finite, of 216"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Data array contains NaN values:RuntimeWarning")
