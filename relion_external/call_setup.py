@@ -75,7 +75,7 @@ class Job:
         return None if self.call.name.kind == "body" else self.previous.solvent_mask
 
     def _mask(self, path: Path) -> Array:
-        return self.device.xp.asarray(read_mask(path, self.call.box))
+        return self.device.xp.asarray(read_mask(path, self.call.box, self.voxel_size))
 
     @cached_property
     def _sphere(self) -> Array:

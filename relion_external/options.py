@@ -87,8 +87,14 @@ def add_nonuniform(group: argparse._ArgumentGroup, in_relion: bool = False) -> N
         "--mask",
         type=Path,
         metavar="MRC",
-        help="soft mask of where density can be (default: RELION's solvent mask with --method "
-        "nonuniform, if it has one, else a sphere of the particle diameter)",
+        help="soft mask of where density can be "
+        + (
+            "(default: RELION's solvent mask with --method nonuniform, if it has one, else a "
+            "sphere of the particle diameter)"
+            if in_relion
+            else "instead of a sphere of the particle diameter; it confines the filter, and is the "
+            "mask of the FSC as well"
+        ),
     )
 
 

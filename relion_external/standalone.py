@@ -165,8 +165,8 @@ def _read(options: argparse.Namespace) -> list[ExternalMap]:
     alone = read_half_map(options.i)
     if options.mask is None and options.particle_diameter is None:
         raise UserError(
-            f"{options.i} is alone, no second half-map was given or found by its name: give --i2, "
-            "or --particle_diameter, outside of which the noise is measured then"
+            f"no second half-map found for {options.i}: give it as --i2 (or, to filter this map "
+            "alone, --particle_diameter)"
         )
     log.warning(
         "no second half-map was given or found by its name: the noise is measured in the "
@@ -177,7 +177,7 @@ def _read(options: argparse.Namespace) -> list[ExternalMap]:
 
 def _support(options: argparse.Namespace, device: Device, box: int, voxel_size: float) -> Array:
     if options.mask is not None:
-        return device.xp.asarray(read_mask(options.mask, box))
+        return device.xp.asarray(read_mask(options.mask, box, voxel_size))
     diameter, extent = options.particle_diameter, box * voxel_size
     if diameter is None:
         diameter = DEFAULT_DIAMETER * extent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from dataclasses import dataclass
@@ -12,6 +13,11 @@ import numpy as np
 
 from relion_external.damaged_mrc import not_finite, unreadable
 from relion_external.errors import UserError
+
+log = logging.getLogger(__name__)
+
+VOXEL_SIZE_TOLERANCE = 0.01
+"""Relative difference of voxel sizes up to which a mask may be of the same map."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,12 @@ def read_map(path: Path, box: int) -> np.ndarray:
     return volume
 
 
-def read_mask(path: Path, box: int) -> np.ndarray:
-    """Read a soft mask of `box` voxels a side; UserError if it leaves [0, 1] or nothing inside."""
+def read_mask(path: Path, box: int, voxel_size: float | None = None) -> np.ndarray:
+    """Read a soft mask of `box` voxels a side; UserError if it leaves [0, 1] or nothing inside.
+
+    Where the `voxel_size` of the map in Å is given, one that differs in the mask's header is warned
+    of: the mask may be of another map.
+    """
     mask = np.array(map_array(path, (box, box, box), "the map to be masked has"))
     require_finite(path, mask)
     if not (mask.min() >= -1e-3 and 0.5 < mask.max() <= 1 + 1e-3):
@@ -83,6 +93,8 @@ def read_mask(path: Path, box: int) -> np.ndarray:
             f"{path} has values from {mask.min():.4g} to {mask.max():.4g}; "
             "expected a mask from 0 to 1"
         )
+    if voxel_size is not None:
+        _warn_of_voxel_size(path, voxel_size)
     return np.clip(mask, 0, 1)
 
 
@@ -167,6 +179,21 @@ def _open(path: Path) -> np.ndarray:
         raise UserError(f"{path} does not exist (working directory: {Path.cwd()})") from None
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
+
+
+def _warn_of_voxel_size(path: Path, expected: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with mrcfile.open(path, header_only=True, permissive=True) as mrc:
+            found = float(mrc.voxel_size.x)
+    # A header may well not tell, by a size of 0 or not a number.
+    if found > 0 and abs(found / expected - 1) > VOXEL_SIZE_TOLERANCE:
+        log.warning(
+            "%s has voxels of %.4g Å, the map to be masked of %.4g Å: is it the right mask?",
+            path,
+            found,
+            expected,
+        )
 
 
 def _dimensions(shape: tuple[int, ...]) -> str:

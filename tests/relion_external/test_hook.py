@@ -316,6 +316,14 @@ def test_arrays_that_cannot_be_removed_do_not_undo_the_answer(project, reconstru
     assert answered.map().any()
 
 
+def test_a_mask_of_other_voxels_is_warned_about(project, reconstruct):
+    path = project.write("mask.mrc", particle_sphere(16, 40, 4))
+    assert reconstruct(project.call(), "--mask", path).stderr == ""
+    warned = reconstruct(project.call(voxel_size=4.5), "--mask", path)
+    assert warned.status == 0
+    assert "mask.mrc has voxels of 4 Å, the map to be masked of 4.5 Å" in warned.stderr
+
+
 def test_a_mask_takes_the_place_of_the_sphere(project, succeed):
     mask = np.zeros((16, 16, 16))
     mask[4:12, 4:12, 6:14] = 1

@@ -189,7 +189,10 @@ def test_one_half_map_alone_is_served_with_a_warning(folder, capsys):
 def test_one_half_map_alone_needs_to_know_its_solvent(folder, capsys):
     (folder / NAMES[1]).unlink()
     assert main(["regularize", "--i", NAMES[0], "--o", "out"]) == 1
-    assert "give --i2, or --particle_diameter, outside of which" in capsys.readouterr().err
+    assert (
+        f"no second half-map found for {NAMES[0]}: give it as --i2 (or, to filter this map alone, "
+        "--particle_diameter)"
+    ) in capsys.readouterr().err
 
 
 def test_noise_cannot_be_measured_where_there_is_no_solvent(folder, capsys):
@@ -211,6 +214,24 @@ def test_a_mask_takes_the_place_of_the_sphere(folder):
     assert regularize("--mask", "mask.mrc") == 0
     cutoff = mrcfile.read(folder / "out_cutoff.mrc")
     np.testing.assert_array_equal(cutoff > 0, mask > 0)
+
+
+@pytest.mark.parametrize(
+    ("voxel_size", "warned"), [(0, False), (VOXEL_SIZE * 1.009, False), (VOXEL_SIZE * 1.02, True)]
+)
+def test_a_mask_of_other_voxels_is_warned_about(folder, capsys, voxel_size, warned):
+    mask = soft_sphere(BOX, 11, 3)
+    mrcfile.write(folder / "mask.mrc", mask, voxel_size=voxel_size)
+    assert regularize("--mask", "mask.mrc", "--method", "uniform") == 0
+    sentence = "mask.mrc has voxels of 2.04 Å, the map to be masked of 2 Å: is it the right mask?"
+    assert (sentence in capsys.readouterr().err) == warned
+
+
+def test_the_help_tells_all_that_the_mask_does(capsys):
+    with pytest.raises(SystemExit):
+        main(["regularize", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "it confines the filter, and is the mask of the FSC as well" in told
 
 
 def test_masked_half_maps_are_warned_about(folder, capsys):
