@@ -103,14 +103,22 @@ def save(figure: Figure, path: Path, kind: str) -> None:
 
 
 def _draw_scale_bar(axis: Axes, half_width: float) -> None:
-    left, height = -0.9 * half_width, -0.88 * half_width
-    axis.plot([left, left + _SCALE_BAR_ANGSTROM], [height, height], color="white", linewidth=3)
-    axis.text(
-        left + _SCALE_BAR_ANGSTROM / 2,
-        height + 0.04 * half_width,
-        f"{_SCALE_BAR_ANGSTROM:.0f} Å",
+    """A white bar with its length, on a dark box: it has to be read on noise as well."""
+    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+
+    length = _SCALE_BAR_ANGSTROM
+    bar = AnchoredSizeBar(
+        axis.transData,
+        length,
+        f"{length:.0f} Å",
+        "lower left",
         color="white",
-        ha="center",
-        va="bottom",
-        fontsize=9,
+        label_top=True,
+        size_vertical=0.025 * half_width,
+        fill_bar=True,
+        pad=0.5,
+        borderpad=0.6,
+        sep=4,
     )
+    bar.patch.set(facecolor="black", edgecolor="none", alpha=0.7)
+    axis.add_artist(bar)

@@ -276,7 +276,7 @@ def _write(maps: HalfMaps, result: Result, options: argparse.Namespace) -> None:
     write_chimerax(options.o, paths["regularized"], paths.get("cutoff"), level)
     if figures is not None:
         write_figures(options.o, figures, placement)
-        content = _report_content(maps, result, figures, regularized, cutoff)
+        content = _report_content(maps, result, figures, word, regularized, cutoff)
         write_report(content, *report_paths(options.o))
     print(_line(result, figures, cutoff, paths["regularized"]), flush=True)
 
@@ -301,6 +301,7 @@ def _report_content(
     maps: HalfMaps,
     result: Result,
     figures: HalfMapFigures,
+    word: str,
     regularized: np.ndarray,
     cutoff: np.ndarray | None,
 ) -> ReportContent:
@@ -316,7 +317,7 @@ def _report_content(
         pictures=[
             Picture("raw average", to_host(average)),
             Picture("uniform (FSC) filter", to_host(uniform)),
-            Picture("denoised" if cutoff is None else "regularised", regularized),
+            Picture(word.lower(), regularized),
         ],
         cutoff_angstrom=cutoff,
         figures=figures,
@@ -329,6 +330,7 @@ def _line(
     result: Result, figures: HalfMapFigures | None, cutoff: np.ndarray | None, path: Path
 ) -> str:
     """One sentence on the outcome."""
+    summary = result.regularized[0].summary
     if cutoff is not None:
         found = cutoff_percentiles(cutoff)
         what = (
@@ -336,8 +338,9 @@ def _line(
             f"percentile {found['cutoff_5th_percentile_angstrom']:.1f} to "
             f"{found['cutoff_95th_percentile_angstrom']:.1f} Å)"
         )
+    elif "half_noise_angstrom" in summary:
+        what = f"one Wiener filter, half noise at {summary['half_noise_angstrom']:.1f} Å"
     else:
-        summary = result.regularized[0].summary
         what = f"denoised in {summary['blocks']} blocks by {summary['weights']}"
     parts = [f"{path}: {what}"]
     if figures is not None:

@@ -10,10 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from plugin_core.backend import array_module
 from plugin_core.fourier import apply_radial, irfftn, radii, rfftn, shell_power, shell_to_angstrom
 from plugin_core.fsc import last_shell_above
-from plugin_core.regularizers.cutoffs import cutoff_percentiles
 from plugin_core.regularizers.interface import Regularized, RegularizerInput
 
 
@@ -25,7 +23,7 @@ def regularize(
     """Multiply every shell by its signal fraction, signal / (signal + noise).
 
     That is the FSC where the noise power comes from it (Rosenthal & Henderson, J. Mol. Biol.
-    2003). The cutoff map is flat: the resolution at which half of the power is noise.
+    2003). There is no map of local cutoffs; the summary tells where half of the power is noise.
 
     Raises
     ------
@@ -38,10 +36,8 @@ def regularize(
     gain = np.interp(radii(box), np.arange(len(signal)), signal, right=0)
     volume = irfftn(apply_radial(rfftn(masked), gain), box)
     cutoff = shell_to_angstrom(max(last_shell_above(signal, 0.5), 1), box, inputs.voxel_size)
-    xp = array_module(masked)
     progress(1, 1)
-    flat = xp.where(inputs.support > 0, np.float32(cutoff), np.float32(0))
-    return Regularized(volume, flat, cutoff_percentiles(flat))
+    return Regularized(volume, None, {"half_noise_angstrom": round(cutoff, 3)})
 
 
 def _signal_fraction(inputs: RegularizerInput) -> np.ndarray:

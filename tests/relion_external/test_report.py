@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
 from plugin_core.masks import soft_sphere
 from relion_external import report
@@ -30,7 +32,9 @@ def content() -> ReportContent:
     mask = soft_sphere(BOX, 10, 3)
     figures = half_map_figures(*halves, mask, VOXEL_SIZE)
     picture = Picture("raw average", halves[0])
-    return ReportContent("title", [picture] * 3, 9 * mask, figures, 8.0, VOXEL_SIZE)
+    return ReportContent(
+        "title", [picture] * 3, np.float32(9) * (mask > 0), figures, 8.0, VOXEL_SIZE
+    )
 
 
 @pytest.fixture
@@ -67,3 +71,21 @@ def test_the_title_tells_the_mask_and_both_resolutions(draw: Draw, content: Repo
         f"0.143 at {corrected:.1f} Å, corrected\n(in a mask of {filled:.1f} % of the box; "
         f"without mask at {unmasked:.1f} Å)"
     ) in [axis.get_title() for axis in draw(content).axes][-3]
+
+
+def test_cutoffs_are_shown_where_there_are_any(draw: Draw, content: ReportContent) -> None:
+    def said(content: ReportContent) -> list[str]:
+        return [axis.get_title() for axis in draw(content).axes]
+
+    assert "local low-pass cutoff" in said(content)
+    assert "local cutoffs: median 9.0 Å" in said(content)
+    content = replace(content, cutoff_angstrom=None)
+    assert not [title for title in said(content) if "cutoff" in title]
+
+
+def test_the_scale_bar_lies_on_a_dark_box(draw: Draw, content: ReportContent) -> None:
+    first = draw(content).axes[0]
+    (bar,) = (artist for artist in first.artists if isinstance(artist, AnchoredSizeBar))
+    assert bar.size_bar.get_children()[0].get_width() == 50
+    assert bar.patch.get_facecolor()[:3] == (0, 0, 0)
+    assert bar.patch.get_visible()

@@ -36,13 +36,11 @@ def test_every_shell_is_multiplied_by_its_fsc(xp):
             assert found[index] == pytest.approx(fsc[shell] * raw[index], abs=1e-3)
 
 
-def test_the_cutoff_is_where_half_of_the_power_is_noise(xp):
+def test_it_tells_where_half_of_the_power_is_noise_and_has_no_local_cutoffs(xp):
     fsc = np.where(np.arange(BOX // 2 + 1) <= 8, 0.9, 0.1)
-    support = np.ones((BOX,) * 3, np.float32)
-    support[0] = 0
-    cutoff = to_host(regularize(inputs(xp, fsc, support)).cutoff_angstrom)
-    assert set(np.unique(cutoff)) == {np.float32(0), np.float32(BOX * VOXEL_SIZE / 8)}
-    np.testing.assert_array_equal(cutoff > 0, support > 0)
+    found = regularize(inputs(xp, fsc))
+    assert found.summary == {"half_noise_angstrom": BOX * VOXEL_SIZE / 8}
+    assert found.cutoff_angstrom is None
 
 
 def test_pure_noise_leaves_nothing(xp):
