@@ -133,7 +133,8 @@ def _draw_resolution(axis: Axes, entries: list[Entry]) -> None:
     axis.invert_yaxis()  # finer is higher
     axis.set_ylabel("Å")
     _iteration_axis(axis)
-    axis.legend(fontsize=8)
+    if axis.has_data():  # a uniform filter has neither cutoffs nor, in a classification, an FSC
+        axis.legend(fontsize=8)
 
 
 def _draw_seconds(axis: Axes, entries: list[Entry]) -> None:
@@ -152,5 +153,5 @@ def _iteration_axis(axis: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_xlabel("iteration")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.grid(alpha=0.25)

@@ -14,6 +14,8 @@ from relion_external.volumes import temporary_name
 REGULARIZED_NAMES = {"nonuniform": "nonuniform", "denoiser": "denoised", "uniform": "uniform"}
 """By method, the end of the name of the regularised map that lies beside the joined one."""
 
+HISTORY = "_external.jsonl"
+"""End of the name of a run's history."""
 
 QUARTERS = "_quarters_"
 """Within the name of the folder in which a call has its quarter-maps made."""
@@ -69,7 +71,7 @@ def outputs_of(call: HookCall, method: str) -> Outputs:
 
 def history_path(root: Path) -> Path:
     """Path of the history of the run whose output root is `root`."""
-    return root.with_name(f"{root.name}_external.jsonl")
+    return root.with_name(f"{root.name}{HISTORY}")
 
 
 def header_label(what: str) -> str:
