@@ -238,10 +238,8 @@ def resolve_voxel_size(call: HookCall, previous: PreviousIteration, given: float
     found = given or call.voxel_size
     found = found or _positive(previous.model, star.PIXEL_SIZE, previous.model_path)
     if not found:
-        raise UserError(
-            f"the voxel size is unknown: neither {call.star_path} nor {previous.model_path} "
-            "tells it; give --angpix"
-        )
+        untold = _untold(call.star_path, previous.model_path)
+        raise UserError(f"the voxel size is unknown: {untold}; give --angpix")
     return found
 
 
@@ -252,11 +250,16 @@ def resolve_particle_diameter(
     found = given or call.particle_diameter
     found = found or _positive(previous.optimiser, star.PARTICLE_DIAMETER, previous.optimiser_path)
     if not found:
-        raise UserError(
-            f"the particle diameter is unknown: neither {call.star_path} nor "
-            f"{previous.optimiser_path} tells it; give --particle_diameter"
-        )
+        untold = _untold(call.star_path, previous.optimiser_path)
+        raise UserError(f"the particle diameter is unknown: {untold}; give --particle_diameter")
     return found
+
+
+def _untold(star_path: Path, previous_path: Path) -> str:
+    """Why something is not known from the call's STAR file and one of the previous iteration."""
+    if previous_path.exists():
+        return f"neither {star_path} nor {previous_path} tells it"
+    return f"{star_path} does not tell it, and {previous_path} does not exist"
 
 
 def _read_spectra(blocks: Mapping[str, Any], box: int, path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -158,8 +158,8 @@ CASES = {
     ),
     "unknown voxel size": (
         drop_label("rlnPixelSize"),
-        rf"the voxel size is unknown: neither {STAR} nor "
-        r"Refine3D/job001/run_it002_half1_model.star tells it; give --angpix",
+        rf"the voxel size is unknown: {STAR} does not tell it, and "
+        r"Refine3D/job001/run_it002_half1_model.star does not exist; give --angpix",
     ),
     "unknown particle diameter": (
         drop_label("rlnParticleDiameter"),
