@@ -46,8 +46,9 @@ class Stopwatch:
 def call_log(path: Path) -> Iterator[None]:
     """Log to the file `path` while the block runs; warnings go to stderr as well.
 
-    An error that ends the block is written there with its traceback. One that the user cannot put
-    right leaves as a LoggedError, which tells where the traceback is.
+    An error that ends the block is written there: one that the user can put right as its sentence,
+    any other with its traceback, and so is a UserError that was made of another error. What the
+    user cannot put right leaves as a LoggedError, which tells where the traceback is.
     """
     try:
         to_file = _LogFile(path, mode="w", encoding="utf-8")
@@ -63,7 +64,7 @@ def call_log(path: Path) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        _log_failure(to_file, str(error))
+        _log_failure(to_file, str(error), with_traceback=error.__cause__ is not None)
         raise
     except Exception as error:
         _log_failure(to_file, f"unexpected error: {error}")
@@ -113,8 +114,9 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _log_failure(handler: logging.Handler, message: str) -> None:
-    """Write the current error with its traceback to the log only: stderr gets one sentence."""
-    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (), sys.exc_info())
+def _log_failure(handler: logging.Handler, message: str, with_traceback: bool = True) -> None:
+    """Write the current error to the log only: stderr gets one sentence."""
+    trace = sys.exc_info() if with_traceback else None
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (), trace)
     with suppress(UserError):  # the log itself may be what failed
         handler.handle(record)

@@ -23,7 +23,7 @@ def test_an_error_stops_relion(relion: Relion) -> None:
     assert "relion-external: error: nowhere.mrc does not exist" in run.stderr
     assert "there was something wrong with system call" in run.stderr
     assert "Traceback" not in run.stderr
-    assert "Traceback" in run.log(CALL)
+    assert " ERROR nowhere.mrc does not exist" in run.log(CALL)
     assert not list(run.folder.glob("*_reconstruct.mrc*"))
 
 

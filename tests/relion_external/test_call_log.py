@@ -28,20 +28,41 @@ def test_the_file_gets_everything_and_stderr_the_warnings(tmp_path, capsys):
     assert capsys.readouterr().err == "relion-external: warning: a warning\n"
 
 
+def fail():
+    raise UserError("a.mrc is wrong")
+
+
+def fail_because_of_another_error():
+    try:
+        {}["x"]
+    except KeyError as error:
+        raise UserError("a.mrc is wrong") from error
+
+
+def test_what_the_user_can_put_right_is_one_line_of_the_log(tmp_path, capsys):
+    path = tmp_path / "call.log"
+    with pytest.raises(UserError), call_log(path):
+        fail()
+    assert path.read_text().split(" ", 2)[2] == "ERROR a.mrc is wrong\n"
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
-    ("error", "raised", "logged"),
+    ("failure", "raised", "logged"),
     [
-        (UserError("a.mrc is wrong"), UserError, "ERROR a.mrc is wrong"),
-        (KeyError("x"), LoggedError, "ERROR unexpected error: 'x'"),
+        (fail_because_of_another_error, UserError, "ERROR a.mrc is wrong\nTraceback (most"),
+        (lambda: {}["x"], LoggedError, "ERROR unexpected error: 'x'\nTraceback (most"),
     ],
 )
-def test_an_error_gets_its_traceback_into_the_log_only(tmp_path, capsys, error, raised, logged):
+def test_another_error_gets_its_traceback_into_the_log_only(
+    tmp_path, capsys, failure, raised, logged
+):
     path = tmp_path / "call.log"
     with pytest.raises(raised), call_log(path):
-        raise error
+        failure()
     text = path.read_text()
     assert logged in text
-    assert "Traceback (most recent call last)" in text
+    assert "KeyError: 'x'" in text
     assert capsys.readouterr().err == ""
 
 
