@@ -223,7 +223,7 @@ def test_a_denoiser_that_cannot_work_so_is_a_problem(capsys, hook, weights):
     ("content", "told"),
     [
         (None, "mask.mrc does not exist"),
-        (b"no map", "mask.mrc cannot be read as an MRC map: "),
+        (b"no map", "mask.mrc is not an MRC file"),
         (np.zeros((4, 4, 6), np.float32), "mask.mrc is 6 x 4 x 4 voxels; expected a cube"),
         (np.full((4, 4, 4), 7, np.float32), "values from 7 to 7; expected a mask from 0 to 1"),
         (np.ones((4, 4, 4), np.int8), "mask.mrc holds int8 values, expected 32-bit reals"),
