@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from plugin_core import noise
-from plugin_core.backend import Array, Device, DeviceError, select_device, to_host
+from plugin_core.backend import Array, Device, to_host
 from plugin_core.fsc import joined_fsc
 from plugin_core.masks import particle_sphere, soft_sphere
 from relion_external import quarter_maps, star
 from relion_external.accumulated import Accumulated
 from relion_external.call_log import Stopwatch
+from relion_external.devices import open_device
 from relion_external.errors import UserError
 from relion_external.iteration import (
     CLASSIFICATION,
@@ -167,7 +168,7 @@ def open_job(options: argparse.Namespace, watch: Stopwatch) -> Job:
     if options.risk == "quarter":
         quarter_maps.check(call, previous)
     voxel_size = resolve_voxel_size(call, previous, options.angpix)
-    device = _device_for(call, options)
+    device = open_device(options, device_request(call, options.gpu))
     threads = usable_threads(options.j, most_calls_at_once(_maps_at_once(call, previous)))
     return Job(options, call, previous, outputs, device, threads, voxel_size, watch)
 
@@ -186,18 +187,3 @@ def device_request(call: HookCall, request: str) -> str:
     devices = request.split(",")
     turn = (call.name.half or call.name.number) - 1
     return devices[turn % len(devices)]
-
-
-def _device_for(call: HookCall, options: argparse.Namespace) -> Device:
-    """Device of the arrays."""
-    try:
-        return select_device(device_request(call, options.gpu))
-    except DeviceError as error:
-        if options.method == "denoiser":
-            return without_cupy(error)
-        raise UserError(str(error)) from error
-
-
-def without_cupy(error: DeviceError) -> Device:
-    """Where the maps are when the GPU asked for is only for PyTorch, which looks for itself."""
-    return Device("CPU", f"CPU for all but the network ({error})")

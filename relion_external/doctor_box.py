@@ -16,9 +16,10 @@ from plugin_core.backend import Device, fft_module
 from plugin_core.padded_grid import PaddedGrid
 from relion_external import hook_variable, system
 from relion_external.call_memory import Need
+from relion_external.devices import open_device
 from relion_external.doctor_report import Report, size_text
 from relion_external.errors import UserError
-from relion_external.hook_check import hooks_device, open_hooks_denoiser
+from relion_external.hook_check import open_hooks_denoiser
 from relion_external.threads import usable_threads
 
 HALVES = 2
@@ -114,7 +115,7 @@ def _report_arrays_only(report: Report, options: argparse.Namespace, grid: Padde
         risk=options.risk if options.method == "nonuniform" else None,
         gridding=options.gridding,
     )
-    devices = [hooks_device(options, request) for request in _requests(options)]
+    devices = [open_device(options, request) for request in _requests(options)]
     needs = []
     for device in devices:
         on_gpu = device.index is not None
@@ -150,7 +151,7 @@ def _report_denoiser(
     )
     needs = []
     for request, denoiser in zip(requests, denoisers, strict=True):
-        needs += denoiser.needs(grid, voxel_size, hooks_device(options, request))
+        needs += denoiser.needs(grid, voxel_size, open_device(options, request))
     _report_memory(report, needs, ", beside PyTorch itself")
     if first.parameters.device.device.type != "cpu":
         report.row("time", "not told: the network is timed on the CPU only")

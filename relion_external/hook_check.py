@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plugin_core.backend import Device, DeviceError, select_device
-from relion_external.call_setup import without_cupy
+from relion_external.devices import open_device
 from relion_external.errors import UserError
 from relion_external.half_map_pair import read_external_map
 from relion_external.network_weights import require_torch
@@ -32,7 +31,7 @@ def problems(options: argparse.Namespace, box: int | None = None) -> list[str]:
     checks: list[Callable[[], object]] = []
     if options.mask is not None:
         checks.append(partial(_check_mask, options.mask, box))
-    opens = open_hooks_denoiser if options.method == "denoiser" else hooks_device
+    opens = open_hooks_denoiser if options.method == "denoiser" else open_device
     checks += [partial(opens, options, request) for request in options.gpu.split(",")]
     found = []
     for check in checks:
@@ -43,16 +42,6 @@ def problems(options: argparse.Namespace, box: int | None = None) -> list[str]:
     return list(dict.fromkeys(found))  # weights that cannot be read fail on every device
 
 
-def hooks_device(options: argparse.Namespace, request: str) -> Device:
-    """Where the hook has its arrays if --gpu gives it `request`; UserError if that is not there."""
-    try:
-        return select_device(request)
-    except DeviceError as error:
-        if options.method == "denoiser":
-            return without_cupy(error)
-        raise UserError(str(error)) from error
-
-
 def open_hooks_denoiser(options: argparse.Namespace, request: str) -> Denoiser:
     """The hook's denoiser if --gpu gives it `request`; UserError if it cannot be had."""
     require_torch()
@@ -60,7 +49,7 @@ def open_hooks_denoiser(options: argparse.Namespace, request: str) -> Denoiser:
     from relion_external.denoiser_setup import open_denoiser
 
     opens = open_published if options.blush_compatible else open_denoiser
-    return opens(options, request, hooks_device(options, request))
+    return opens(options, request, open_device(options, request))
 
 
 def _check_mask(path: Path, box: int | None) -> None:

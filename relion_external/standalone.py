@@ -12,7 +12,7 @@ import numpy as np
 import scipy.fft
 
 from plugin_core import noise
-from plugin_core.backend import Array, Device, DeviceError, select_device, to_host
+from plugin_core.backend import Array, Device, to_host
 from plugin_core.fourier import apply_radial, irfftn, radii, rfftn, shell_to_angstrom
 from plugin_core.fsc import (
     HALF_MAP_THRESHOLD,
@@ -30,7 +30,7 @@ from plugin_core.regularizers.nonuniform import NonuniformParameters
 from plugin_core.spectral_trailing import trailing_shell
 from plugin_core.symmetry import symmetrise
 from relion_external.call_log import call_log
-from relion_external.call_setup import without_cupy
+from relion_external.devices import open_device
 from relion_external.errors import UserError
 from relion_external.half_map_figures import HalfMapFigures, half_map_figures
 from relion_external.half_map_pair import (
@@ -125,12 +125,7 @@ def regularize_half_maps(options: argparse.Namespace) -> None:
 
 
 def _device(options: argparse.Namespace) -> Device:
-    try:
-        device = select_device(options.gpu.split(",")[0])
-    except DeviceError as error:
-        if options.method != "denoiser":
-            raise UserError(str(error)) from error
-        device = without_cupy(error)
+    device = open_device(options, options.gpu.split(",")[0])
     log.info("device: %s", device.description)
     return device
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from plugin_core.backend import Device
-from relion_external import call_setup
+from relion_external import call_setup, devices
 from relion_external.errors import UserError
 
 OTHER = "run_it003_half2_class001_external_reconstruct.mrc"
@@ -416,7 +416,7 @@ def test_a_gpu_that_is_not_there(project, refused, monkeypatch):
 @pytest.fixture
 def fake_gpu(monkeypatch):
     """A GPU with 1 MB free; its arrays are NumPy's."""
-    monkeypatch.setattr(call_setup, "select_device", lambda request: Device("GPU 0", "made up"))
+    monkeypatch.setattr(devices, "select_device", lambda request: Device("GPU 0", "made up"))
     monkeypatch.setattr(Device, "free_bytes", lambda device: 1_000_000)
 
 

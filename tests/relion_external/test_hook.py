@@ -13,7 +13,7 @@ import scipy.fft
 from plugin_core import noise
 from plugin_core.backend import Device
 from plugin_core.masks import particle_sphere
-from relion_external import __version__, call_setup, hook, hook_variable
+from relion_external import __version__, devices, hook, hook_variable
 from relion_external.system import ask
 
 NOTHING = np.zeros(9)  # the FSC of a classification
@@ -510,7 +510,7 @@ def test_auto_tells_which_device_and_why(project, succeed, monkeypatch, name):
 )
 def test_gpus_are_dealt_out_to_halves_and_classes(project, succeed, monkeypatch, name, gpu):
     monkeypatch.setattr(
-        call_setup, "select_device", lambda request: Device(f"GPU {request}", "made up")
+        devices, "select_device", lambda request: Device(f"GPU {request}", "made up")
     )
     succeed(project.call(name, fsc=NOTHING), "--gpu", "4,7")
     assert project.history()[0]["device"] == f"GPU {gpu}"
