@@ -22,7 +22,12 @@ from plugin_core.fsc import (
 )
 from plugin_core.masks import particle_sphere
 from plugin_core.postprocessing.fsc_mask import fsc_mask
-from plugin_core.postprocessing.half_map_checks import check_half_maps, disagreement_warning
+from plugin_core.postprocessing.half_map_checks import (
+    NO_AGREEMENT,
+    check_half_maps,
+    disagreement_warning,
+    low_resolution_agreement,
+)
 from plugin_core.regularizers import nonuniform, uniform
 from plugin_core.regularizers.cutoffs import cutoff_percentiles, trail_regularized
 from plugin_core.regularizers.interface import Regularized, RegularizerInput
@@ -145,7 +150,7 @@ def _prepare(options: argparse.Namespace, device: Device) -> HalfMaps:
     if len(volumes) == 2:
         fsc = fourier_shell_correlation(*(volume * support for volume in volumes))
         disagreement = disagreement_warning(fsc, box, voxel_size)
-        if disagreement:
+        if low_resolution_agreement(fsc, box, voxel_size) < NO_AGREEMENT:
             raise UserError(f"{files[0].path}, {files[1].path.name}: {disagreement}")
         for warning in check_half_maps(volumes[0], volumes[1], voxel_size):
             log.warning(warning)

@@ -27,6 +27,9 @@ Nyquist; this much less is a filter's work."""
 
 LOW_RESOLUTION_ANGSTROM = 30.0
 LOW_RESOLUTION_AGREEMENT = 0.7
+NO_AGREEMENT = 0.5
+"""Mean FSC below which two maps are not halves of one data set: a resolution of some 30 Å alone has
+more."""
 """Least mean FSC to 30 Å: there, refinement keeps the halves in one orientation."""
 
 
@@ -103,14 +106,23 @@ def dependence_warning(fsc: np.ndarray) -> str | None:
     )
 
 
+def low_resolution_agreement(fsc: np.ndarray, box: int, voxel_size: float) -> float:
+    """Mean FSC up to 30 Å, or over the first two shells."""
+    return float(np.mean(fsc[1 : _low_resolution_shell(fsc, box, voxel_size) + 1]))
+
+
+def _low_resolution_shell(fsc: np.ndarray, box: int, voxel_size: float) -> int:
+    return min(max(int(box * voxel_size / LOW_RESOLUTION_ANGSTROM), 2), len(fsc) - 1)
+
+
 def disagreement_warning(fsc: np.ndarray, box: int, voxel_size: float) -> str | None:
     """Warn if the maps disagree at low resolution: not superposed, or not of one particle.
 
     A small, round particle looks much the same from all sides there: two maps of it that differ
     in orientation pass.
     """
-    last = min(max(int(box * voxel_size / LOW_RESOLUTION_ANGSTROM), 2), len(fsc) - 1)
-    agreement = float(np.mean(fsc[1 : last + 1]))
+    last = _low_resolution_shell(fsc, box, voxel_size)
+    agreement = low_resolution_agreement(fsc, box, voxel_size)
     if agreement >= LOW_RESOLUTION_AGREEMENT:
         return None
     if agreement < -LOW_RESOLUTION_AGREEMENT:

@@ -13,7 +13,13 @@ from plugin_core.fourier import (
     rfftn,
 )
 from plugin_core.masks import soft_sphere
-from plugin_core.postprocessing.half_map_checks import WANTED, check_half_maps
+from plugin_core.postprocessing.half_map_checks import (
+    NO_AGREEMENT,
+    WANTED,
+    check_half_maps,
+    disagreement_warning,
+    low_resolution_agreement,
+)
 
 
 def filtered(volume: np.ndarray, gain: np.ndarray) -> np.ndarray:
@@ -110,3 +116,10 @@ def test_reversed_contrast_is_told(pair) -> None:
     found = check_half_maps(pair.half1, -pair.half2, pair.voxel_size)
     assert len(found) == 1
     assert "multiply it by -1" in found[0]
+
+
+def test_maps_of_low_resolution_agree_well_enough():
+    """An FSC that falls to 0.143 at 30 Å: warned of, and regularised all the same."""
+    fsc = np.interp(np.arange(65), [0, 17], [1, 0.143])  # a box of 512 Å
+    assert disagreement_warning(fsc, 128, 4.0) is not None
+    assert low_resolution_agreement(fsc, 128, 4.0) > NO_AGREEMENT

@@ -265,7 +265,7 @@ def test_bad_input_gets_one_sentence(folder, capsys, options, sentence):
 
 OTHER_HALVES = {
     "noise": (lambda half: half_map(5) - half_map(0, noise=0), "disagree even to 32 Å"),
-    "shifted": (lambda half: np.roll(half, 8, axis=0), "disagree even to 32 Å"),
+    "shifted": (lambda half: np.roll(half, (5, -7, 6), (0, 1, 2)), "disagree even to 32 Å"),
     "inverted": (lambda half: -half, "contrast of the other reversed: multiply it by -1"),
     "empty": (lambda half: 0 * half, f"{NAMES[1]} is 0 everywhere; expected a raw half-map"),
 }
