@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import scipy.fft
 
-from plugin_core import noise
+from plugin_core import cost, noise
 from plugin_core.backend import Array, Device, to_host
 from plugin_core.fourier import apply_radial, irfftn, radii, rfftn, shell_to_angstrom
 from plugin_core.fsc import (
@@ -35,6 +35,7 @@ from plugin_core.regularizers.nonuniform import NonuniformParameters
 from plugin_core.spectral_trailing import trailing_shell
 from plugin_core.symmetry import symmetrise
 from relion_external.call_log import call_log
+from relion_external.call_memory import Need, memory_explained
 from relion_external.devices import open_device
 from relion_external.errors import UserError
 from relion_external.half_map_figures import HalfMapFigures, half_map_figures
@@ -200,7 +201,10 @@ def _regularize(maps: HalfMaps, options: argparse.Namespace, device: Device) -> 
     if options.method == "denoiser":
         return Result(_denoise(maps, options, device, shell), shell)
     found = []
-    with progress_bar(options.levels * len(maps.volumes), "regularising", "level") as bar:
+    with (
+        memory_explained(maps.box, [_need(maps, options, device)]),
+        progress_bar(options.levels * len(maps.volumes), "regularising", "level") as bar,
+    ):
 
         def advance(done: int, total: int) -> None:
             bar.update(options.levels // total)
@@ -210,6 +214,15 @@ def _regularize(maps: HalfMaps, options: argparse.Namespace, device: Device) -> 
             if shell is not None:
                 found[-1] = trail_regularized(found[-1], shell, maps.voxel_size)
     return Result(found, shell)
+
+
+def _need(maps: HalfMaps, options: argparse.Namespace, device: Device) -> Need:
+    """Memory of the search for one half-map, on the device of the maps."""
+    risk = options.risk if options.method == "nonuniform" else None
+    predicted = cost.predict(maps.box, 1, levels=options.levels, risk=risk)
+    free = device.free_bytes()
+    needed = predicted.host_bytes if free is None else predicted.device_bytes
+    return Need(device.name, needed, free)
 
 
 def _denoise(

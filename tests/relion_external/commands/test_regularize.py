@@ -9,7 +9,7 @@ import starfile
 
 from plugin_core.masks import soft_sphere
 from plugin_core.postprocessing.fsc_set import FscSet
-from relion_external import star
+from relion_external import standalone, star
 from relion_external.cli import main
 
 BOX, VOXEL_SIZE = 32, 2.0
@@ -316,3 +316,14 @@ def test_a_voxel_size_that_is_missing_is_asked_for(folder, capsys):
     assert regularize() == 1
     assert "does not tell its voxel size; give --angpix" in capsys.readouterr().err
     assert regularize("--angpix", "2") == 0
+
+
+def test_running_out_of_memory_is_one_sentence(folder, capsys, monkeypatch):
+    def run_out(*_: object) -> None:
+        raise MemoryError("Unable to allocate 7 EiB")
+
+    monkeypatch.setattr(standalone.nonuniform, "regularize", run_out)
+    assert regularize() == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "CPU has too little memory for box 32: about 0.1 GB needed" in error
+    assert not list(folder.glob("out_*.mrc"))
