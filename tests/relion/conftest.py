@@ -98,6 +98,8 @@ class Run:
         folder = copy / self.folder.name
         left_out = shutil.ignore_patterns("*_reconstruct.mrc", without)
         shutil.copytree(self.folder, folder, ignore=left_out)
+        for mask in self.folder.parent.glob("mask.mrc"):  # RELION may have named it
+            shutil.copy(mask, copy)
         relative = f"{folder.name}/{call}_external_reconstruct.star"
         status, _, stderr = run_limited([*program, relative, *options], copy)
         assert status == 0, stderr
