@@ -125,14 +125,16 @@ class Job:
 
         RELION's own FSC is nearly that of the particle's sphere, since averaging over the padded
         grid damps what is far from the centre: with the power of a tighter mask the noise would
-        come out several times too large. With --solvent_correct_fsc it is that of the solvent mask;
-        a body has one that is not known here.
+        come out several times too large. With --solvent_correct_fsc and a solvent mask it is that
+        of the mask; a body has one that is not known here.
         """
         if self.call.mode == CLASSIFICATION:
             return None
-        if not self.previous.corrects_fsc:
-            return self._sphere
-        return None if self._solvent_mask is None else self._mask(self._solvent_mask)
+        if self.previous.corrects_fsc and self.call.name.kind == "body":
+            return None
+        if self.previous.corrects_fsc and self._solvent_mask is not None:
+            return self._mask(self._solvent_mask)
+        return self._sphere
 
     def write(self, path: Path, volume: Array, what: str) -> None:
         """Write a map whose MRC label says `what` it is."""
@@ -169,7 +171,9 @@ def open_job(options: argparse.Namespace, watch: Stopwatch) -> Job:
         quarter_maps.check(call, previous)
     voxel_size = resolve_voxel_size(call, previous, options.angpix)
     device = open_device(options, device_request(call, options.gpu))
-    threads = usable_threads(options.j, most_calls_at_once(_maps_at_once(call, previous)))
+    at_once = most_calls_at_once(_maps_at_once(call, previous))
+    # Half-sets take MPI in any case, and share the machine whatever its launcher is.
+    threads = usable_threads(options.j, max(at_once, 2) if call.mode == HALF else at_once)
     return Job(options, call, previous, outputs, device, threads, voxel_size, watch)
 
 

@@ -11,6 +11,9 @@ import os
 
 from relion_external.system import usable_cores
 
+_RANKS = ("PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
+"""Variables that one MPI launcher or another sets in each of its processes."""
+
 
 def usable_threads(requested: int | None, calls_at_once: int = 1) -> int:
     """Number of threads: as asked for, else the cores this call may use.
@@ -36,9 +39,10 @@ def usable_threads(requested: int | None, calls_at_once: int = 1) -> int:
 def most_calls_at_once(maps: int) -> int:
     """How many of the hooks for `maps` maps RELION runs at once: each rank but the first, one.
 
-    Without MPI they come one after the other. Where the number of ranks is not known, all.
+    Without MPI they come one after the other. Where it is MPI but the number of ranks is not known,
+    all at once.
     """
     ranks = os.environ.get("OMPI_COMM_WORLD_SIZE") or os.environ.get("PMI_SIZE")
-    if ranks is None or not ranks.isdecimal():
-        return maps
-    return max(1, min(maps, int(ranks) - 1))
+    if ranks is not None and ranks.isdecimal():
+        return max(1, min(maps, int(ranks) - 1))
+    return maps if any(name in os.environ for name in _RANKS) else 1

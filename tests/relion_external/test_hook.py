@@ -253,6 +253,13 @@ def test_noise_is_measured_in_the_solvent_mask_if_the_fsc_is_of_that(
     np.testing.assert_array_equal(regions[0], mrcfile.read("solvent.mrc"))
 
 
+def test_a_correction_without_a_mask_is_none(project, succeed, regions):
+    star = project.call()
+    project.previous_iteration(optimiser=CORRECTED.replace("solvent.mrc", "None"))
+    succeed(star)
+    np.testing.assert_array_equal(regions[0], particle_sphere(16, 40, 4))
+
+
 def test_the_local_filter_stays_within_relions_solvent_mask(project, succeed):
     """By which RELION multiplies the answer in any case."""
     star = project.call()

@@ -42,11 +42,12 @@ def test_half_of_one_core_is_one_thread(monkeypatch):
         ("OMPI_COMM_WORLD_SIZE", "3", 4, 2),
         ("PMI_SIZE", "9", 4, 4),
         ("OMPI_COMM_WORLD_SIZE", "1", 4, 1),
-        ("OTHER", "3", 4, 4),
+        ("PMIX_RANK", "3", 4, 4),
+        ("OTHER", "3", 4, 1),
     ],
 )
 def test_calls_at_once_are_limited_by_the_ranks(monkeypatch, variable, ranks, maps, expected):
-    for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
+    for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", *threads._RANKS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, ranks)
     assert most_calls_at_once(maps) == expected
